@@ -1,0 +1,31 @@
+// Code scaffolded by goctl. Safe to edit.
+// goctl 1.10.1
+
+package admin
+
+import (
+	"net/http"
+
+	"github.com/seckill-go/seckill/api/internal/logic/admin"
+	"github.com/seckill-go/seckill/api/internal/svc"
+	"github.com/seckill-go/seckill/api/internal/types"
+	"github.com/zeromicro/go-zero/rest/httpx"
+)
+
+func CreateProductHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var req types.CreateProductReq
+		if err := httpx.Parse(r, &req); err != nil {
+			httpx.ErrorCtx(r.Context(), w, err)
+			return
+		}
+
+		l := admin.NewCreateProductLogic(r.Context(), svcCtx)
+		resp, err := l.CreateProduct(&req)
+		if err != nil {
+			httpx.ErrorCtx(r.Context(), w, err)
+		} else {
+			httpx.OkJsonCtx(r.Context(), w, resp)
+		}
+	}
+}

@@ -1,0 +1,13 @@
+package svc
+
+import "github.com/seckill-go/seckill/rpc/product/internal/config"
+
+type ServiceContext struct {
+	Config config.Config
+}
+
+func NewServiceContext(c config.Config) *ServiceContext {
+	return &ServiceContext{
+		Config: c,
+	}
+}
