@@ -1,0 +1,121 @@
+// Package rpcserver runs a zrpc server under our own lifecycle: Start returns once it listens, Stop
+// drains it. go-zero alone stops a server only from its signal handler.
+package rpcserver
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seckill-go/seckill/internal/transport"
+	"github.com/zeromicro/go-zero/core/conf"
+	"github.com/zeromicro/go-zero/core/proc"
+	"github.com/zeromicro/go-zero/core/service"
+	"github.com/zeromicro/go-zero/zrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
+)
+
+// forceQuit is when go-zero's own signal handler may kill the process: far behind every drain limit
+// of ours, so that ours decides.
+const forceQuit = 10 * time.Minute
+
+// Conf is the configuration of a server that listens on the address, with go-zero's defaults but
+// for what costs or leaks on the purchase path: request logs, load shedding, tracing by go-zero.
+func Conf(name, listen string) zrpc.RpcServerConf {
+	var c zrpc.RpcServerConf
+	_ = conf.FillDefault(&c) // Name and ListenOn have no default, which is all it can complain of
+	c.Name, c.ListenOn = name, listen
+	Quiet(&c)
+	return c
+}
+
+// Quiet sets what every server of the platform has in common, whatever its file says: no request
+// bodies in logs, no shedding by CPU, and go-zero's forced end behind our own.
+func Quiet(c *zrpc.RpcServerConf) {
+	c.Middlewares.Stat = false
+	c.Middlewares.Trace = false
+	c.Middlewares.Recover = true
+	c.Middlewares.Prometheus = true
+	c.CpuThreshold = 0
+	c.DevServer.Enabled = false
+	c.Log.Stat = false
+	c.Shutdown = proc.ShutdownConf{WrapUpTime: forceQuit, WaitTime: forceQuit}
+	if c.Mode == "" {
+		c.Mode = service.ProMode
+	}
+	if c.Log.Level == "" {
+		c.Log.Level = "info"
+	}
+}
+
+// Server is one zrpc server.
+type Server struct {
+	zrpc     *zrpc.RpcServer
+	listenOn string
+	grpc     *grpc.Server
+	start    chan *grpc.Server
+	ended    chan error
+}
+
+// New prepares the server. register adds the services.
+func New(c zrpc.RpcServerConf, register func(*grpc.Server)) (*Server, error) {
+	s := &Server{listenOn: c.ListenOn, ended: make(chan error, 1)}
+	Quiet(&c)
+	s.start = make(chan *grpc.Server, 1)
+	z, err := zrpc.NewServer(c, func(g *grpc.Server) {
+		register(g)
+		s.start <- g // the listener is open by now
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rpc server %s: %w", c.Name, err)
+	}
+	z.AddUnaryInterceptors(transport.UnaryServerInterceptor)
+	z.AddStreamInterceptors(transport.StreamServerInterceptor)
+	z.AddOptions(
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(8<<20),
+	)
+	s.zrpc = z
+	return s, nil
+}
+
+// Start opens the port and serves until Stop. It fails when the port cannot be opened.
+func (s *Server) Start(ctx context.Context) error {
+	go func() {
+		defer func() {
+			if r := recover(); r != nil { // zrpc panics when it cannot listen
+				s.ended <- fmt.Errorf("rpc server on %s: %v", s.listenOn, r)
+			}
+		}()
+		s.zrpc.Start()
+	}()
+	select {
+	case s.grpc = <-s.start:
+		return nil
+	case err := <-s.ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Stop takes no more calls and waits for those under way; when ctx ends they are cut off.
+func (s *Server) Stop(ctx context.Context) error {
+	if s.grpc == nil {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-done
+		return fmt.Errorf("rpc server on %s: calls were cut off: %w", s.listenOn, ctx.Err())
+	}
+}
