@@ -1,39 +1,11 @@
+// Command order runs the order service: all of its roles, or those that its configuration names.
 package main
 
 import (
-	"flag"
-	"fmt"
-
-	"github.com/seckill-go/seckill/rpc/order/internal/config"
-	"github.com/seckill-go/seckill/rpc/order/internal/server"
-	"github.com/seckill-go/seckill/rpc/order/internal/svc"
-	"github.com/seckill-go/seckill/rpc/order/orderpb"
-
-	"github.com/zeromicro/go-zero/core/conf"
-	"github.com/zeromicro/go-zero/core/service"
-	"github.com/zeromicro/go-zero/zrpc"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/reflection"
+	"github.com/seckill-go/seckill/internal/servicemain"
+	"github.com/seckill-go/seckill/rpc/order/orderapp"
 )
 
-var configFile = flag.String("f", "etc/order.yaml", "the config file")
-
 func main() {
-	flag.Parse()
-
-	var c config.Config
-	conf.MustLoad(*configFile, &c)
-	ctx := svc.NewServiceContext(c)
-
-	s := zrpc.MustNewServer(c.RpcServerConf, func(grpcServer *grpc.Server) {
-		orderpb.RegisterOrderServiceServer(grpcServer, server.NewOrderServiceServer(ctx))
-
-		if c.Mode == service.DevMode || c.Mode == service.TestMode {
-			reflection.Register(grpcServer)
-		}
-	})
-	defer s.Stop()
-
-	fmt.Printf("Starting rpc server at %s...\n", c.ListenOn)
-	s.Start()
+	servicemain.Main("order", "etc/order.yaml", func(c orderapp.Config) (servicemain.App, error) { return orderapp.New(c) })
 }

@@ -1,39 +1,62 @@
+// Command product runs the product service.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
-	"github.com/seckill-go/seckill/rpc/product/internal/config"
-	"github.com/seckill-go/seckill/rpc/product/internal/server"
-	"github.com/seckill-go/seckill/rpc/product/internal/svc"
-	"github.com/seckill-go/seckill/rpc/product/productpb"
-
-	"github.com/zeromicro/go-zero/core/conf"
-	"github.com/zeromicro/go-zero/core/service"
-	"github.com/zeromicro/go-zero/zrpc"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/reflection"
+	"github.com/seckill-go/seckill/internal/configload"
+	"github.com/seckill-go/seckill/rpc/product/productapp"
 )
 
-var configFile = flag.String("f", "etc/product.yaml", "the config file")
+// drain is how long calls under way may take to end after SIGTERM.
+const drain = 30 * time.Second
 
 func main() {
-	flag.Parse()
-
-	var c config.Config
-	conf.MustLoad(*configFile, &c)
-	ctx := svc.NewServiceContext(c)
-
-	s := zrpc.MustNewServer(c.RpcServerConf, func(grpcServer *grpc.Server) {
-		productpb.RegisterProductServiceServer(grpcServer, server.NewProductServiceServer(ctx))
-
-		if c.Mode == service.DevMode || c.Mode == service.TestMode {
-			reflection.Register(grpcServer)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "product:", err)
 		}
-	})
-	defer s.Stop()
+		os.Exit(1)
+	}
+}
 
-	fmt.Printf("Starting rpc server at %s...\n", c.ListenOn)
-	s.Start()
+// run serves until ctx ends, then drains. With -check it only checks the configuration.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("product", flag.ContinueOnError)
+	flags.SetOutput(out)
+	file := flags.String("f", "etc/product.yaml", "the configuration file")
+	check := flags.Bool("check", false, "check the configuration and exit")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var cfg productapp.Config
+	if err := configload.Load(*file, &cfg); err != nil {
+		return err
+	}
+	app, err := productapp.New(cfg)
+	if err != nil {
+		return err
+	}
+	if *check {
+		_, err := fmt.Fprintln(out, *file, "is valid")
+		return err
+	}
+	if err := app.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, cfg.Name, "listens on", cfg.ListenOn)
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	return app.Stop(stopping)
 }

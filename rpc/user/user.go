@@ -1,39 +1,62 @@
+// Command user runs the user service.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
-	"github.com/seckill-go/seckill/rpc/user/internal/config"
-	"github.com/seckill-go/seckill/rpc/user/internal/server"
-	"github.com/seckill-go/seckill/rpc/user/internal/svc"
-	"github.com/seckill-go/seckill/rpc/user/userpb"
-
-	"github.com/zeromicro/go-zero/core/conf"
-	"github.com/zeromicro/go-zero/core/service"
-	"github.com/zeromicro/go-zero/zrpc"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/reflection"
+	"github.com/seckill-go/seckill/internal/configload"
+	"github.com/seckill-go/seckill/rpc/user/userapp"
 )
 
-var configFile = flag.String("f", "etc/user.yaml", "the config file")
+// drain is how long calls under way may take to end after SIGTERM.
+const drain = 30 * time.Second
 
 func main() {
-	flag.Parse()
-
-	var c config.Config
-	conf.MustLoad(*configFile, &c)
-	ctx := svc.NewServiceContext(c)
-
-	s := zrpc.MustNewServer(c.RpcServerConf, func(grpcServer *grpc.Server) {
-		userpb.RegisterUserServiceServer(grpcServer, server.NewUserServiceServer(ctx))
-
-		if c.Mode == service.DevMode || c.Mode == service.TestMode {
-			reflection.Register(grpcServer)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "user:", err)
 		}
-	})
-	defer s.Stop()
+		os.Exit(1)
+	}
+}
 
-	fmt.Printf("Starting rpc server at %s...\n", c.ListenOn)
-	s.Start()
+// run serves until ctx ends, then drains. With -check it only checks the configuration.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("user", flag.ContinueOnError)
+	flags.SetOutput(out)
+	file := flags.String("f", "etc/user.yaml", "the configuration file")
+	check := flags.Bool("check", false, "check the configuration and exit")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	var cfg userapp.Config
+	if err := configload.Load(*file, &cfg); err != nil {
+		return err
+	}
+	app, err := userapp.New(cfg)
+	if err != nil {
+		return err
+	}
+	if *check {
+		_, err := fmt.Fprintln(out, *file, "is valid")
+		return err
+	}
+	if err := app.Start(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, cfg.Name, "listens on", cfg.ListenOn)
+	<-ctx.Done()
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	return app.Stop(stopping)
 }

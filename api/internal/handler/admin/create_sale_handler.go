@@ -6,26 +6,29 @@ package admin
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/admin"
+	"github.com/seckill-go/seckill/api/internal/request"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-	"github.com/zeromicro/go-zero/rest/httpx"
+	"github.com/seckill-go/seckill/internal/transport"
 )
 
+// CreateSaleHandler makes a draft of a sale.
 func CreateSaleHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req types.CreateSaleReq
-		if err := httpx.Parse(r, &req); err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
+		if err := request.Parse(r, &req); err != nil {
+			transport.WriteProblem(w, r, err)
 			return
 		}
 
-		l := admin.NewCreateSaleLogic(r.Context(), svcCtx)
-		resp, err := l.CreateSale(&req)
+		resp, err := admin.NewCreateSaleLogic(r.Context(), svcCtx).CreateSale(&req)
 		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
+			transport.WriteProblem(w, r, err)
+			return
 		}
+		w.Header().Set("Location", "/api/v1/sales/"+resp.SaleId)
+		httpserve.WriteJSON(w, r, http.StatusCreated, resp)
 	}
 }

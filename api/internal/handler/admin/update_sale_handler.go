@@ -6,26 +6,28 @@ package admin
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/admin"
+	"github.com/seckill-go/seckill/api/internal/request"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-	"github.com/zeromicro/go-zero/rest/httpx"
+	"github.com/seckill-go/seckill/internal/transport"
 )
 
+// UpdateSaleHandler changes a sale.
 func UpdateSaleHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req types.UpdateSaleReq
-		if err := httpx.Parse(r, &req); err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
+		if err := request.Parse(r, &req); err != nil {
+			transport.WriteProblem(w, r, err)
 			return
 		}
 
-		l := admin.NewUpdateSaleLogic(r.Context(), svcCtx)
-		resp, err := l.UpdateSale(&req)
+		resp, err := admin.NewUpdateSaleLogic(r.Context(), svcCtx).UpdateSale(&req)
 		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
+			transport.WriteProblem(w, r, err)
+			return
 		}
+		httpserve.WriteJSON(w, r, http.StatusOK, resp)
 	}
 }

@@ -6,19 +6,14 @@ package health
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/health"
 	"github.com/seckill-go/seckill/api/internal/svc"
-	"github.com/zeromicro/go-zero/rest/httpx"
 )
 
+// HealthzHandler answers while the process lives.
 func HealthzHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		l := health.NewHealthzLogic(r.Context(), svcCtx)
-		resp, err := l.Healthz()
-		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
-		}
+		httpserve.WriteJSON(w, r, http.StatusOK, health.NewHealthzLogic(r.Context(), svcCtx).Healthz())
 	}
 }

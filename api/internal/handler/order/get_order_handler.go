@@ -6,26 +6,28 @@ package order
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/order"
+	"github.com/seckill-go/seckill/api/internal/request"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-	"github.com/zeromicro/go-zero/rest/httpx"
+	"github.com/seckill-go/seckill/internal/transport"
 )
 
+// GetOrderHandler answers with one order of the caller.
 func GetOrderHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req types.OrderPath
-		if err := httpx.Parse(r, &req); err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
+		if err := request.Parse(r, &req); err != nil {
+			transport.WriteProblem(w, r, err)
 			return
 		}
 
-		l := order.NewGetOrderLogic(r.Context(), svcCtx)
-		resp, err := l.GetOrder(&req)
+		resp, err := order.NewGetOrderLogic(r.Context(), svcCtx).GetOrder(&req)
 		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
+			transport.WriteProblem(w, r, err)
+			return
 		}
+		httpserve.WriteJSON(w, r, http.StatusOK, resp)
 	}
 }

@@ -6,26 +6,28 @@ package order
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/order"
+	"github.com/seckill-go/seckill/api/internal/request"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-	"github.com/zeromicro/go-zero/rest/httpx"
+	"github.com/seckill-go/seckill/internal/transport"
 )
 
+// ListOrdersHandler answers with a page of the caller's orders.
 func ListOrdersHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var req types.PageReq
-		if err := httpx.Parse(r, &req); err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
+		if err := request.Parse(r, &req); err != nil {
+			transport.WriteProblem(w, r, err)
 			return
 		}
 
-		l := order.NewListOrdersLogic(r.Context(), svcCtx)
-		resp, err := l.ListOrders(&req)
+		resp, err := order.NewListOrdersLogic(r.Context(), svcCtx).ListOrders(&req)
 		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
+			transport.WriteProblem(w, r, err)
+			return
 		}
+		httpserve.WriteJSON(w, r, http.StatusOK, resp)
 	}
 }

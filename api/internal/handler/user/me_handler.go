@@ -6,19 +6,20 @@ package user
 import (
 	"net/http"
 
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/logic/user"
 	"github.com/seckill-go/seckill/api/internal/svc"
-	"github.com/zeromicro/go-zero/rest/httpx"
+	"github.com/seckill-go/seckill/internal/transport"
 )
 
+// MeHandler answers with the caller's account.
 func MeHandler(svcCtx *svc.ServiceContext) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		l := user.NewMeLogic(r.Context(), svcCtx)
-		resp, err := l.Me()
+		resp, err := user.NewMeLogic(r.Context(), svcCtx).Me()
 		if err != nil {
-			httpx.ErrorCtx(r.Context(), w, err)
-		} else {
-			httpx.OkJsonCtx(r.Context(), w, resp)
+			transport.WriteProblem(w, r, err)
+			return
 		}
+		httpserve.WriteJSON(w, r, http.StatusOK, resp)
 	}
 }

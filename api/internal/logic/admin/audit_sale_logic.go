@@ -5,29 +5,38 @@ package admin
 
 import (
 	"context"
+	"time"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
+	"github.com/zeromicro/go-zero/zrpc"
 )
 
+// auditTimeout is for reading every order of a sale from MySQL, Redis and Kafka.
+const auditTimeout = time.Minute
+
+// AuditSaleLogic audits sales.
 type AuditSaleLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewAuditSaleLogic makes the logic of one request.
 func NewAuditSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *AuditSaleLogic {
-	return &AuditSaleLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &AuditSaleLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *AuditSaleLogic) AuditSale(req *types.SalePath) (resp *types.AuditReport, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// AuditSale proves the promises for one sale. Errors: not_found.
+func (l *AuditSaleLogic) AuditSale(req *types.SalePath) (*types.AuditReport, error) {
+	id, err := convert.PathID(req.SaleId)
+	if err != nil {
+		return nil, err
+	}
+	report, err := l.svcCtx.Orders.AuditSale(l.ctx, &orderpb.AuditSaleRequest{SaleId: id}, zrpc.WithCallTimeout(auditTimeout))
+	if err != nil {
+		return nil, err
+	}
+	return convert.AuditReport(report), nil
 }

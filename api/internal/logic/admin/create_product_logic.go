@@ -6,28 +6,30 @@ package admin
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/product/productpb"
 )
 
+// CreateProductLogic adds products.
 type CreateProductLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewCreateProductLogic makes the logic of one request.
 func NewCreateProductLogic(ctx context.Context, svcCtx *svc.ServiceContext) *CreateProductLogic {
-	return &CreateProductLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &CreateProductLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *CreateProductLogic) CreateProduct(req *types.CreateProductReq) (resp *types.Product, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// CreateProduct adds a product. Errors: invalid_request.
+func (l *CreateProductLogic) CreateProduct(req *types.CreateProductReq) (*types.Product, error) {
+	product, err := l.svcCtx.Products.CreateProduct(l.ctx, &productpb.CreateProductRequest{
+		Title: req.Title, Description: req.Description, ImageUrl: req.ImageUrl, Price: req.Price, Currency: req.Currency,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Product(product), nil
 }

@@ -6,28 +6,32 @@ package admin
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// SaleStatsLogic reads a sale's figures.
 type SaleStatsLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewSaleStatsLogic makes the logic of one request.
 func NewSaleStatsLogic(ctx context.Context, svcCtx *svc.ServiceContext) *SaleStatsLogic {
-	return &SaleStatsLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &SaleStatsLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *SaleStatsLogic) SaleStats(req *types.SalePath) (resp *types.SaleStats, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// SaleStats reads a sale's figures. Errors: not_found.
+func (l *SaleStatsLogic) SaleStats(req *types.SalePath) (*types.SaleStats, error) {
+	id, err := convert.PathID(req.SaleId)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := l.svcCtx.Orders.GetSaleStats(l.ctx, &orderpb.GetSaleStatsRequest{SaleId: id})
+	if err != nil {
+		return nil, err
+	}
+	return convert.SaleStats(stats), nil
 }

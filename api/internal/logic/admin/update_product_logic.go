@@ -6,28 +6,35 @@ package admin
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/product/productpb"
 )
 
+// UpdateProductLogic changes products.
 type UpdateProductLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewUpdateProductLogic makes the logic of one request.
 func NewUpdateProductLogic(ctx context.Context, svcCtx *svc.ServiceContext) *UpdateProductLogic {
-	return &UpdateProductLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &UpdateProductLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *UpdateProductLogic) UpdateProduct(req *types.UpdateProductReq) (resp *types.Product, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// UpdateProduct changes the fields that are given. Errors: invalid_request, not_found.
+func (l *UpdateProductLogic) UpdateProduct(req *types.UpdateProductReq) (*types.Product, error) {
+	id, err := convert.PathID(req.ProductId)
+	if err != nil {
+		return nil, err
+	}
+	product, err := l.svcCtx.Products.UpdateProduct(l.ctx, &productpb.UpdateProductRequest{
+		ProductId: id, Title: req.Title, Description: req.Description, ImageUrl: req.ImageUrl,
+		Price: req.Price, Currency: req.Currency,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Product(product), nil
 }

@@ -8,26 +8,20 @@ import (
 
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// HealthzLogic tells whether the process lives.
 type HealthzLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewHealthzLogic makes the logic of one request.
 func NewHealthzLogic(ctx context.Context, svcCtx *svc.ServiceContext) *HealthzLogic {
-	return &HealthzLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &HealthzLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *HealthzLogic) Healthz() (resp *types.HealthResp, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// Healthz is "ok" whenever it can be asked.
+func (l *HealthzLogic) Healthz() *types.HealthResp {
+	return &types.HealthResp{Status: "ok"}
 }

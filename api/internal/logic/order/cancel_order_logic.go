@@ -6,28 +6,37 @@ package order
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/caller"
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// CancelOrderLogic cancels an order.
 type CancelOrderLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewCancelOrderLogic makes the logic of one request.
 func NewCancelOrderLogic(ctx context.Context, svcCtx *svc.ServiceContext) *CancelOrderLogic {
-	return &CancelOrderLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &CancelOrderLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *CancelOrderLogic) CancelOrder(req *types.OrderPath) (resp *types.Order, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// CancelOrder gives an unpaid order up, once or again. Errors: not_found, forbidden, state_conflict.
+func (l *CancelOrderLogic) CancelOrder(req *types.OrderPath) (*types.Order, error) {
+	who, err := caller.From(l.ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := convert.PathID(req.OrderId)
+	if err != nil {
+		return nil, err
+	}
+	order, err := l.svcCtx.Orders.CancelOrder(l.ctx, &orderpb.CancelOrderRequest{OrderId: id, UserId: who.UserID})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Order(order), nil
 }

@@ -6,28 +6,37 @@ package order
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/caller"
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// GetOrderLogic reads an order.
 type GetOrderLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewGetOrderLogic makes the logic of one request.
 func NewGetOrderLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetOrderLogic {
-	return &GetOrderLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &GetOrderLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *GetOrderLogic) GetOrder(req *types.OrderPath) (resp *types.Order, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// GetOrder reads one order of the caller. Errors: not_found, forbidden.
+func (l *GetOrderLogic) GetOrder(req *types.OrderPath) (*types.Order, error) {
+	who, err := caller.From(l.ctx)
+	if err != nil {
+		return nil, err
+	}
+	id, err := convert.PathID(req.OrderId)
+	if err != nil {
+		return nil, err
+	}
+	order, err := l.svcCtx.Orders.GetOrder(l.ctx, &orderpb.GetOrderRequest{OrderId: id, UserId: who.UserID})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Order(order), nil
 }

@@ -5,29 +5,50 @@ package order
 
 import (
 	"context"
+	"encoding/json"
 
+	"github.com/seckill-go/seckill/api/internal/caller"
+	"github.com/seckill-go/seckill/api/internal/convert"
+	"github.com/seckill-go/seckill/api/internal/sse"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// WatchOrderLogic follows an order.
 type WatchOrderLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewWatchOrderLogic makes the logic of one request.
 func NewWatchOrderLogic(ctx context.Context, svcCtx *svc.ServiceContext) *WatchOrderLogic {
-	return &WatchOrderLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &WatchOrderLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *WatchOrderLogic) WatchOrder(req *types.OrderPath) (resp *types.Order, err error) {
-	// todo: add your logic here and delete this line
+// WatchOrder sends the order's state and each later one to the stream. An error before the first event
+// is for the client: not_found, forbidden, overloaded, unavailable.
+func (l *WatchOrderLogic) WatchOrder(req *types.OrderPath, stream *sse.Stream) error {
+	who, err := caller.From(l.ctx)
+	if err != nil {
+		return err
+	}
+	id, err := convert.PathID(req.OrderId)
+	if err != nil {
+		return err
+	}
+	return l.svcCtx.Watches.Follow(l.ctx, id, who.UserID, orderEvents{stream})
+}
 
-	return
+// orderEvents writes orders as events. An order never comes back to a state, so the state is the
+// event's id.
+type orderEvents struct{ *sse.Stream }
+
+// Order sends one event.
+func (e orderEvents) Order(o *orderpb.Order) error {
+	data, err := json.Marshal(convert.Order(o))
+	if err != nil {
+		return err
+	}
+	return e.Event("order", o.GetState(), string(data))
 }

@@ -6,26 +6,38 @@ package payment
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/request"
 	"github.com/seckill-go/seckill/api/internal/svc"
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// maxHeader bounds a signature header, in bytes.
+const maxHeader = 256
+
+// PaymentWebhookLogic takes the payment provider's messages.
 type PaymentWebhookLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewPaymentWebhookLogic makes the logic of one request.
 func NewPaymentWebhookLogic(ctx context.Context, svcCtx *svc.ServiceContext) *PaymentWebhookLogic {
-	return &PaymentWebhookLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &PaymentWebhookLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *PaymentWebhookLogic) PaymentWebhook() error {
-	// todo: add your logic here and delete this line
+// PaymentWebhook hands a message on with the header values as they came, each of which must be there
+// once. Errors: unauthenticated when the signature is missing, wrong or too old, invalid_request.
+func (l *PaymentWebhookLogic) PaymentWebhook(timestamp, signature []string, body []byte) error {
+	if !usable(timestamp) || !usable(signature) {
+		return errs.New(errs.Unauthenticated, "the headers Seckill-Timestamp and Seckill-Signature are needed, once each")
+	}
+	_, err := l.svcCtx.Orders.HandlePaymentEvent(l.ctx, &orderpb.PaymentEventRequest{
+		Timestamp: timestamp[0], Signature: signature[0], Body: body,
+	})
+	return err
+}
 
-	return nil
+func usable(values []string) bool {
+	return len(values) == 1 && values[0] != "" && len(values[0]) <= maxHeader && request.Visible(values[0])
 }

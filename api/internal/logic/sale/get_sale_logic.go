@@ -6,28 +6,32 @@ package sale
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
 
+// GetSaleLogic reads a sale.
 type GetSaleLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewGetSaleLogic makes the logic of one request.
 func NewGetSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetSaleLogic {
-	return &GetSaleLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &GetSaleLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *GetSaleLogic) GetSale(req *types.SalePath) (resp *types.Sale, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// GetSale reads one sale. Errors: not_found.
+func (l *GetSaleLogic) GetSale(req *types.SalePath) (*types.Sale, error) {
+	id, err := convert.PathID(req.SaleId)
+	if err != nil {
+		return nil, err
+	}
+	sale, err := l.svcCtx.Orders.GetSale(l.ctx, &orderpb.GetSaleRequest{SaleId: id})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Sale(sale, l.svcCtx.Now()), nil
 }

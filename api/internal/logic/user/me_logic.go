@@ -6,28 +6,33 @@ package user
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/caller"
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/user/userpb"
 )
 
+// MeLogic reads the caller's account.
 type MeLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewMeLogic makes the logic of one request.
 func NewMeLogic(ctx context.Context, svcCtx *svc.ServiceContext) *MeLogic {
-	return &MeLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &MeLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *MeLogic) Me() (resp *types.UserResp, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// Me reads the caller's account. Errors: not_found when it is gone.
+func (l *MeLogic) Me() (*types.UserResp, error) {
+	who, err := caller.From(l.ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := l.svcCtx.Users.GetUser(l.ctx, &userpb.GetUserRequest{UserId: who.UserID})
+	if err != nil {
+		return nil, err
+	}
+	return &types.UserResp{UserId: convert.ID(user.GetUserId()), Username: user.GetUsername(), Role: user.GetRole()}, nil
 }

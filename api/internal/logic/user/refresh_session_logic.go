@@ -6,28 +6,28 @@ package user
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/api/internal/convert"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/types"
-
-	"github.com/zeromicro/go-zero/core/logx"
+	"github.com/seckill-go/seckill/rpc/user/userpb"
 )
 
+// RefreshSessionLogic renews a session.
 type RefreshSessionLogic struct {
-	logx.Logger
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 }
 
+// NewRefreshSessionLogic makes the logic of one request.
 func NewRefreshSessionLogic(ctx context.Context, svcCtx *svc.ServiceContext) *RefreshSessionLogic {
-	return &RefreshSessionLogic{
-		Logger: logx.WithContext(ctx),
-		ctx:    ctx,
-		svcCtx: svcCtx,
-	}
+	return &RefreshSessionLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
-func (l *RefreshSessionLogic) RefreshSession(req *types.RefreshReq) (resp *types.SessionResp, err error) {
-	// todo: add your logic here and delete this line
-
-	return
+// RefreshSession trades a refresh token, which dies, for new tokens. Errors: unauthenticated.
+func (l *RefreshSessionLogic) RefreshSession(req *types.RefreshReq) (*types.SessionResp, error) {
+	session, err := l.svcCtx.Users.RefreshSession(l.ctx, &userpb.RefreshSessionRequest{RefreshToken: req.RefreshToken})
+	if err != nil {
+		return nil, err
+	}
+	return convert.Session(session), nil
 }

@@ -1,7 +1,75 @@
+// Package config is the order service's configuration.
 package config
 
-import "github.com/zeromicro/go-zero/zrpc"
+import (
+	"time"
 
+	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/rpc/order/internal/kafkaevents"
+	"github.com/seckill-go/seckill/rpc/order/internal/redisstock"
+	"github.com/zeromicro/go-zero/zrpc"
+)
+
+// The roles of a process of the order service.
+const (
+	// RoleRPC answers calls.
+	RoleRPC = "rpc"
+	// RoleRelay publishes what acceptors left behind and rebuilds sales in Redis.
+	RoleRelay = "relay"
+	// RoleWriter writes accepted orders to MySQL.
+	RoleWriter = "writer"
+	// RoleExpirer ends unpaid orders, brings units back and refunds captures that came too late.
+	RoleExpirer = "expirer"
+)
+
+// Config is the order service's configuration. Its defaults come from the tags when it is read from
+// a file, and from orderapp.Defaults when it is built in code.
 type Config struct {
 	zrpc.RpcServerConf
+	// Roles are what this process does.
+	Roles    []string `json:",default=[rpc,relay,writer,expirer]"`
+	Database sqldb.Config
+	// Migrate brings the schema up to date at the start; without it a schema that is behind is an
+	// error.
+	Migrate bool `json:",default=true"`
+	Stock   redisstock.Config
+	Kafka   kafkaevents.Config
+	Accept  Accept
+	Writer  Writer
+	Payment Payment
+	// AuditWait bounds how long an audit waits for a quiet moment.
+	AuditWait time.Duration `json:",default=5s"`
+}
+
+// Accept bounds the accepting of orders; see order.ReserverConfig.
+type Accept struct {
+	Budget        time.Duration `json:",default=2500ms"`
+	ScriptBudget  time.Duration `json:",default=1s"`
+	PublishBudget time.Duration `json:",default=1s"`
+	Lanes         int           `json:",default=4"`
+	MaxBatch      int           `json:",default=64"`
+	MaxWaiting    int           `json:",default=4096"`
+	// RelayAge is how old an outbox entry is before a relay takes it from its acceptor.
+	RelayAge time.Duration `json:",default=3s"`
+	// Quiet is how long a rebuild waits for acceptors everywhere: at least their Budget. With
+	// replicas of Redis, min-replicas-max-lag must be below it.
+	Quiet time.Duration `json:",default=3s"`
+	// Sole says that this process is the only one that accepts orders, as in the all-in-one: a rebuild
+	// then waits for its own calls instead of Quiet.
+	Sole bool `json:",optional"`
+}
+
+// Writer bounds the writing of orders; see order.WriterConfig.
+type Writer struct {
+	Batch       int           `json:",default=1000"`
+	StepTimeout time.Duration `json:",default=30s"`
+}
+
+// Payment is the payment provider.
+type Payment struct {
+	// WebhookSecret signs the provider's webhooks; at least 32 bytes.
+	WebhookSecret string `json:",env=SECKILL_WEBHOOK_SECRET,optional"`
+	// SandboxWebhook is where the sandbox provider reports its captures: the gateway's
+	// /api/v1/payments/webhook. Empty: it captures nothing by itself.
+	SandboxWebhook string `json:",optional"`
 }

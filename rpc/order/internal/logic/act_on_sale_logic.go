@@ -5,16 +5,17 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/order/internal/svc"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
-
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// ActOnSaleLogic answers ActOnSale.
 type ActOnSaleLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 	logx.Logger
 }
 
+// NewActOnSaleLogic is the logic of one call.
 func NewActOnSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *ActOnSaleLogic {
 	return &ActOnSaleLogic{
 		ctx:    ctx,
@@ -23,9 +24,11 @@ func NewActOnSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *ActOnSa
 	}
 }
 
-// ActOnSale preheats, pauses, resumes, ends or restocks a sale. Idempotent. Errors:
+// ActOnSale preheats, pauses, resumes, ends or restocks a sale.
 func (l *ActOnSaleLogic) ActOnSale(in *orderpb.ActOnSaleRequest) (*orderpb.Sale, error) {
-	// todo: add your logic here and delete this line
-
-	return &orderpb.Sale{}, nil
+	v, err := l.svcCtx.Sales.Act(l.ctx, in.GetSaleId(), in.GetAction(), in.GetUnits(), in.GetId())
+	if err != nil {
+		return nil, err
+	}
+	return salePB(v), nil
 }

@@ -3,18 +3,20 @@ package logic
 import (
 	"context"
 
+	"github.com/seckill-go/seckill/rpc/order/internal/order"
 	"github.com/seckill-go/seckill/rpc/order/internal/svc"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
-
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// CancelOrderLogic answers CancelOrder.
 type CancelOrderLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 	logx.Logger
 }
 
+// NewCancelOrderLogic is the logic of one call.
 func NewCancelOrderLogic(ctx context.Context, svcCtx *svc.ServiceContext) *CancelOrderLogic {
 	return &CancelOrderLogic{
 		ctx:    ctx,
@@ -23,9 +25,11 @@ func NewCancelOrderLogic(ctx context.Context, svcCtx *svc.ServiceContext) *Cance
 	}
 }
 
-// CancelOrder gives an unpaid order up. Idempotent. Errors: not_found, forbidden, state_conflict.
+// CancelOrder gives an unpaid order up.
 func (l *CancelOrderLogic) CancelOrder(in *orderpb.CancelOrderRequest) (*orderpb.Order, error) {
-	// todo: add your logic here and delete this line
-
-	return &orderpb.Order{}, nil
+	o, err := l.svcCtx.Orders.Cancel(l.ctx, order.ID(in.GetOrderId()), in.GetUserId())
+	if err != nil {
+		return nil, err
+	}
+	return orderPB(o), nil
 }

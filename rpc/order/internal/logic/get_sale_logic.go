@@ -5,16 +5,17 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/order/internal/svc"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
-
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// GetSaleLogic answers GetSale.
 type GetSaleLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 	logx.Logger
 }
 
+// NewGetSaleLogic is the logic of one call.
 func NewGetSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetSaleLogic {
 	return &GetSaleLogic{
 		ctx:    ctx,
@@ -23,9 +24,11 @@ func NewGetSaleLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetSaleLo
 	}
 }
 
-// GetSale reads one sale. Errors: not_found.
+// GetSale reads one sale.
 func (l *GetSaleLogic) GetSale(in *orderpb.GetSaleRequest) (*orderpb.Sale, error) {
-	// todo: add your logic here and delete this line
-
-	return &orderpb.Sale{}, nil
+	v, err := l.svcCtx.Sales.Get(l.ctx, in.GetSaleId())
+	if err != nil {
+		return nil, err
+	}
+	return salePB(v), nil
 }

@@ -5,16 +5,17 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/order/internal/svc"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
-
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// HandlePaymentEventLogic answers HandlePaymentEvent.
 type HandlePaymentEventLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
 	logx.Logger
 }
 
+// NewHandlePaymentEventLogic is the logic of one call.
 func NewHandlePaymentEventLogic(ctx context.Context, svcCtx *svc.ServiceContext) *HandlePaymentEventLogic {
 	return &HandlePaymentEventLogic{
 		ctx:    ctx,
@@ -23,9 +24,10 @@ func NewHandlePaymentEventLogic(ctx context.Context, svcCtx *svc.ServiceContext)
 	}
 }
 
-// HandlePaymentEvent takes the payment provider's signed message. Errors: unauthenticated (bad
+// HandlePaymentEvent takes the payment provider's signed message.
 func (l *HandlePaymentEventLogic) HandlePaymentEvent(in *orderpb.PaymentEventRequest) (*orderpb.PaymentEventResponse, error) {
-	// todo: add your logic here and delete this line
-
+	if err := l.svcCtx.Payments.Handle(l.ctx, in.GetTimestamp(), in.GetSignature(), in.GetBody()); err != nil {
+		return nil, err
+	}
 	return &orderpb.PaymentEventResponse{}, nil
 }

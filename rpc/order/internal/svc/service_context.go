@@ -1,13 +1,29 @@
+// Package svc holds what the order service's logic calls: one field a use case.
 package svc
 
-import "github.com/seckill-go/seckill/rpc/order/internal/config"
+import (
+	"context"
 
+	"github.com/seckill-go/seckill/rpc/order/internal/order"
+)
+
+// ServiceContext is filled in by the assembly.
 type ServiceContext struct {
-	Config config.Config
+	Reserver *order.Reserver
+	Orders   *order.Orders
+	Sales    *order.Sales
+	Payments *order.Payments
+	Auditor  *order.Auditor
+	// Health asks every part of the service whether it is up.
+	Health func(ctx context.Context) []Part
 }
 
-func NewServiceContext(c config.Config) *ServiceContext {
-	return &ServiceContext{
-		Config: c,
-	}
+// Part is one thing that the service needs.
+type Part struct {
+	Name string
+	Up   bool
+	// Detail says what is wrong; empty while all is well.
+	Detail string
+	// Optional parts may be down while the service does its work.
+	Optional bool
 }

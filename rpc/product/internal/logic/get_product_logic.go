@@ -5,27 +5,24 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/product/internal/svc"
 	"github.com/seckill-go/seckill/rpc/product/productpb"
-
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// GetProductLogic answers one GetProduct call.
 type GetProductLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
-	logx.Logger
 }
 
+// NewGetProductLogic makes the logic of one call.
 func NewGetProductLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetProductLogic {
-	return &GetProductLogic{
-		ctx:    ctx,
-		svcCtx: svcCtx,
-		Logger: logx.WithContext(ctx),
-	}
+	return &GetProductLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
 // GetProduct reads one product. Errors: not_found.
 func (l *GetProductLogic) GetProduct(in *productpb.GetProductRequest) (*productpb.Product, error) {
-	// todo: add your logic here and delete this line
-
-	return &productpb.Product{}, nil
+	p, err := l.svcCtx.GetProduct(l.ctx, in.GetProductId())
+	if err != nil {
+		return nil, err
+	}
+	return productOf(p), nil
 }

@@ -5,27 +5,28 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/product/internal/svc"
 	"github.com/seckill-go/seckill/rpc/product/productpb"
-
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// ListProductsLogic answers one ListProducts call.
 type ListProductsLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
-	logx.Logger
 }
 
+// NewListProductsLogic makes the logic of one call.
 func NewListProductsLogic(ctx context.Context, svcCtx *svc.ServiceContext) *ListProductsLogic {
-	return &ListProductsLogic{
-		ctx:    ctx,
-		svcCtx: svcCtx,
-		Logger: logx.WithContext(ctx),
-	}
+	return &ListProductsLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
 // ListProducts reads a page, newest first. Errors: invalid_request.
 func (l *ListProductsLogic) ListProducts(in *productpb.ListProductsRequest) (*productpb.ListProductsResponse, error) {
-	// todo: add your logic here and delete this line
-
-	return &productpb.ListProductsResponse{}, nil
+	page, err := l.svcCtx.ListProducts(l.ctx, in.GetCursor(), in.GetLimit())
+	if err != nil {
+		return nil, err
+	}
+	items := make([]*productpb.Product, len(page.Items))
+	for i, p := range page.Items {
+		items[i] = productOf(p)
+	}
+	return &productpb.ListProductsResponse{Items: items, NextCursor: page.NextCursor}, nil
 }

@@ -1,13 +1,26 @@
 package svc
 
-import "github.com/seckill-go/seckill/rpc/product/internal/config"
+import (
+	"context"
 
+	"github.com/seckill-go/seckill/rpc/product/internal/product"
+)
+
+// ServiceContext has one field a use case.
 type ServiceContext struct {
-	Config config.Config
+	CreateProduct func(ctx context.Context, f product.Fields) (product.Product, error)
+	UpdateProduct func(ctx context.Context, id int64, c product.Changes) (product.Product, error)
+	GetProduct    func(ctx context.Context, id int64) (product.Product, error)
+	ListProducts  func(ctx context.Context, cursor string, limit int64) (product.Page, error)
+	// PingStore tells whether the database answers.
+	PingStore func(ctx context.Context) error
 }
 
-func NewServiceContext(c config.Config) *ServiceContext {
+// NewServiceContext takes the use cases from the domain.
+func NewServiceContext(products *product.Service) *ServiceContext {
 	return &ServiceContext{
-		Config: c,
+		CreateProduct: products.Create, UpdateProduct: products.Update,
+		GetProduct: products.Product, ListProducts: products.List,
+		PingStore: products.Ping,
 	}
 }

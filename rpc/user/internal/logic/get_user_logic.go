@@ -5,27 +5,24 @@ import (
 
 	"github.com/seckill-go/seckill/rpc/user/internal/svc"
 	"github.com/seckill-go/seckill/rpc/user/userpb"
-
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// GetUserLogic answers one GetUser call.
 type GetUserLogic struct {
 	ctx    context.Context
 	svcCtx *svc.ServiceContext
-	logx.Logger
 }
 
+// NewGetUserLogic makes the logic of one call.
 func NewGetUserLogic(ctx context.Context, svcCtx *svc.ServiceContext) *GetUserLogic {
-	return &GetUserLogic{
-		ctx:    ctx,
-		svcCtx: svcCtx,
-		Logger: logx.WithContext(ctx),
-	}
+	return &GetUserLogic{ctx: ctx, svcCtx: svcCtx}
 }
 
 // GetUser reads one account. Errors: not_found.
 func (l *GetUserLogic) GetUser(in *userpb.GetUserRequest) (*userpb.User, error) {
-	// todo: add your logic here and delete this line
-
-	return &userpb.User{}, nil
+	u, err := l.svcCtx.GetUser(l.ctx, in.GetUserId())
+	if err != nil {
+		return nil, err
+	}
+	return &userpb.User{UserId: u.ID, Username: u.Username, Role: string(u.Role)}, nil
 }

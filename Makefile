@@ -1,0 +1,108 @@
+# Everything that a contributor or a build server runs. `make` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# zrpc's Kubernetes resolver is not used; without it the binary is half the size.
+TAGS := no_k8s
+CACHE := $(CURDIR)/.cache
+
+# Tools are built once for each state of their sources and pins, so that they never need a version
+# check or an update by hand. The linter is a module of its own: it takes minutes to build, and no
+# test needs it.
+TOOLS := $(CACHE)/tools/$(shell cat tools/go.mod tools/go.sum tools/*/*.go | sha256sum | cut -c1-16)
+LINT := $(CACHE)/tools/lint-$(shell cat tools/lint/go.mod tools/lint/go.sum | sha256sum | cut -c1-16)
+
+SUMMARY := $(CACHE)/test-summary
+TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
+TIERS := drift test-tools test-unit test-embedded test-servers
+FUZZTIME ?= 20s
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: build
+build: ## bin/seckill and the four services
+	go build -trimpath -tags $(TAGS) -o bin/ ./cmd/... ./api ./rpc/...
+
+.PHONY: generate
+generate: $(TOOLS)/.built ## write the code that the contracts (.api, .proto) generate
+	PATH="$(TOOLS):$$PATH" generate
+
+.PHONY: drift
+drift: $(TOOLS)/.built ## compare the generated code with the contracts
+	PATH="$(TOOLS):$$PATH" generate -check
+
+.PHONY: fmt
+fmt: ## format the Go code
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: lint
+lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import table
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go' | while read -r f; do [ ! -e "$$f" ] || echo "$$f"; done)); \
+	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	go vet -tags $(TAGS) ./...
+	go -C tools vet ./...
+	$(LINT)/golangci-lint run ./...
+
+# The tiers run one after another, a failed one does not hide the next, and the last lines say what
+# came of each.
+.PHONY: test
+test: ## every tier: drift, tools, unit, embedded, servers
+	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
+	for tier in $(TIERS); do \
+	  echo "== $$tier"; began=$$SECONDS; \
+	  if $(MAKE) $$tier; then result=ok; else result=FAILED; failed="$$failed $$tier"; fi; \
+	  echo "$$tier $$result after $$((SECONDS - began)) s" >>$(SUMMARY); \
+	done; \
+	echo; echo "== summary"; cat $(SUMMARY); \
+	if [ -n "$$failed" ]; then echo "FAILED:$$failed"; exit 1; fi
+
+.PHONY: test-tools
+test-tools: $(TOOLS)/.built ## tests of the tools in tools/
+	$(TESTSUM) -tier tools -dir tools -- ./...
+
+.PHONY: test-unit
+test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
+	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -v /test/e2e)
+
+.PHONY: test-embedded
+test-embedded: $(TOOLS)/.built ## end to end on the embedded engines
+	SECKILL_TEST_ENGINES=embedded $(TESTSUM) -tier embedded -- -tags $(TAGS) -timeout 20m ./test/e2e/...
+
+# Without the servers this tier cannot say anything: scripts/servers says loudly what is missing, and
+# fails on a build server.
+.PHONY: test-servers
+test-servers: $(TOOLS)/.built ## end to end on real Redis and MariaDB servers, started by the tests
+	@if scripts/servers; then \
+	  SECKILL_TEST_ENGINES=servers SECKILL_REQUIRE_SERVERS=1 \
+	  $(TESTSUM) -tier servers -- -tags $(TAGS) -timeout 20m ./test/e2e/...; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "servers: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME (20s)
+	@for package in $$(go list -tags $(TAGS) ./...); do \
+	  for target in $$(go test -tags $(TAGS) -run '^$$' -list '^Fuzz' $$package | grep ^Fuzz || true); do \
+	    echo "== $$package $$target"; \
+	    go test -tags $(TAGS) -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+.PHONY: clean
+clean: ## remove what was built; tools stay in .cache
+	rm -rf bin $(SUMMARY)
+
+$(TOOLS)/.built:
+	@echo "building the tools (once)"
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) GOFLAGS= go -C tools install -trimpath tool ./...
+	@touch $@
+
+$(LINT)/golangci-lint:
+	@echo "building golangci-lint (once; some minutes)"
+	@mkdir -p $(LINT)
+	GOBIN=$(LINT) GOFLAGS= go -C tools/lint install -trimpath tool

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seckill-go/seckill/cmd/seckill/internal/platform"
+	"github.com/spf13/cobra"
+	"github.com/zeromicro/go-zero/core/logx"
+)
+
+// Environment variables that only up reads.
+const (
+	envWebhookSecret = "SECKILL_WEBHOOK_SECRET"
+	envMySQL         = "SECKILL_MYSQL_DSN"
+	envRedisPassword = "SECKILL_REDIS_PASSWORD"
+)
+
+// upTimeout bounds a start, stopTimeout a stop.
+const (
+	upTimeout   = 2 * time.Minute
+	stopTimeout = 30 * time.Second
+)
+
+func newUpCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run the whole platform in one process",
+		Long: `Run the whole platform in one process: the gateway and the user, product and
+order services, over gRPC on loopback, on embedded engines, with a demo sale that
+is open. Nothing has to be installed.
+
+The data lies in a folder (--data). A restart, also after kill -9, loses no
+accepted order: Kafka's and the database's stand-ins keep what they acknowledged
+on disk; the stand-in for Redis keeps nothing, and every start builds the sales'
+stock anew from the other two.
+
+Each engine can be a real server instead: --redis, --kafka, --mysql. The database
+must exist; its tables are made. Passwords: SECKILL_REDIS_PASSWORD, and the DSN
+may come from SECKILL_MYSQL_DSN.
+
+The admin account is "admin", with the password in SECKILL_ADMIN_PASSWORD or one
+that is made, and printed, at the first start.`,
+		Example: `  seckill up
+  seckill up --addr 0.0.0.0:8888 --data /var/lib/seckill
+  seckill up --redis 127.0.0.1:6379 --kafka 127.0.0.1:9092 \
+    --mysql 'seckill:secret@tcp(127.0.0.1:3306)/seckill'`,
+		Args: cobra.NoArgs,
+	}
+	var o platform.Options
+	data := dataFlag(cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.Addr, "addr", "127.0.0.1:8888", "host:port of the gateway")
+	f.StringVar(&o.Redis, "redis", "", "host:port of a Redis server (default: embedded)")
+	f.StringSliceVar(&o.Kafka, "kafka", nil, "host:port of Kafka brokers, comma separated (default: embedded)")
+	f.StringVar(&o.MySQL, "mysql", os.Getenv(envMySQL), "DSN of a MySQL server, user:password@tcp(host:port)/database (default: embedded; env "+envMySQL+")")
+	f.Lookup("mysql").DefValue = "" // a password in the environment stays out of the help
+	f.BoolVar(&o.NoDemo, "no-demo", false, "make no demo product and sale")
+	log := f.String("log", "", "file for the log, - for stderr (default: seckill.log in the data folder)")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.Dir = *data
+		o.JWTSecret, o.AdminPassword = os.Getenv(envJWTSecret), os.Getenv(envAdminPassword)
+		o.WebhookSecret, o.RedisPassword = os.Getenv(envWebhookSecret), os.Getenv(envRedisPassword)
+		return up(cmd.Context(), o, *log, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
+	return cmd
+}
+
+func up(ctx context.Context, o platform.Options, logFile string, stdout, stderr io.Writer) (err error) {
+	begin := time.Now()
+	p, err := platform.New(o)
+	if err != nil {
+		return err
+	}
+	closeLog, err := logTo(o.Dir, logFile, stderr)
+	if err != nil {
+		return errors.Join(err, p.Stop(ctx))
+	}
+	defer closeLog()
+	starting, cancel := context.WithTimeout(ctx, upTimeout)
+	defer cancel()
+	if err := p.Start(starting); err != nil {
+		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
+	}
+	welcome(stdout, p, o, time.Since(begin))
+	failure := p.Wait(ctx)
+	fmt.Fprintln(stdout, "stopping")
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(failure, p.Stop(stopping))
+}
+
+// logTo sends go-zero's log to the file, one JSON object a line.
+func logTo(dir, file string, stderr io.Writer) (closer func(), err error) {
+	// The first SetUp of a process counts: the services' own come later and change nothing.
+	if err := logx.SetUp(logx.LogConf{ServiceName: "seckill", Mode: "console", Encoding: "json", Level: "info"}); err != nil {
+		return nil, err
+	}
+	logx.DisableStat()
+	if file == "-" {
+		logx.SetWriter(logx.NewWriter(stderr))
+		return func() {}, nil
+	}
+	if file == "" {
+		file = filepath.Join(dir, "seckill.log")
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	logx.SetWriter(logx.NewWriter(f))
+	return func() { _ = f.Close() }, nil
+}
+
+// welcome says where to go, and how to buy.
+func welcome(w io.Writer, p *platform.Platform, o platform.Options, took time.Duration) {
+	run := p.Run()
+	engine := func(given bool) string {
+		if given {
+			return "server"
+		}
+		return "embedded"
+	}
+	fmt.Fprintf(w, "seckill is up at %s after %.1f s\n\n", run.Addr, took.Seconds())
+	fmt.Fprintf(w, "  data    %s\n", o.Dir)
+	fmt.Fprintf(w, "  redis   %-9s %s\n", engine(o.Redis != ""), run.Redis)
+	fmt.Fprintf(w, "  kafka   %-9s %s\n", engine(len(o.Kafka) > 0), run.Kafka[0])
+	fmt.Fprintf(w, "  mysql   %s\n", engine(o.MySQL != ""))
+	if password, made := p.AdminPassword(); made {
+		fmt.Fprintf(w, "  admin   user admin, password %s (made now; it stays in %s)\n", password, filepath.Join(o.Dir, "secrets.json"))
+	}
+	if run.DemoSaleID != "" {
+		fmt.Fprintf(w, `
+Buy one unit of the demo sale:
+
+  curl -s %[1]s/api/v1/users -H 'Content-Type: application/json' -d '{"username":"alice","password":"correct horse"}'
+  TOKEN=$(curl -s %[1]s/api/v1/sessions -H 'Content-Type: application/json' -d '{"username":"alice","password":"correct horse"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -si %[1]s/api/v1/sales/%[2]s/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: first' -d '{"quantity":1}'
+  curl -s %[1]s/api/v1/orders -H "Authorization: Bearer $TOKEN"
+
+Hammer it, and prove that it kept its promises:
+
+  seckill load --buyers 20000 --stock 5000 --concurrency 64
+`, run.Addr, run.DemoSaleID)
+	}
+	fmt.Fprintln(w, "\nCtrl-C stops it.")
+}

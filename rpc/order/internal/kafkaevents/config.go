@@ -1,0 +1,198 @@
+package kafkaevents
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/segmentio/kafka-go/sasl"
+	"github.com/segmentio/kafka-go/sasl/plain"
+	"github.com/segmentio/kafka-go/sasl/scram"
+)
+
+// Config says where Kafka is and what the topics are like. A zero field means its default.
+type Config struct {
+	// Brokers are host:port addresses to start from; the rest of the cluster is found through them.
+	Brokers []string
+	// Topic holds the accepted orders.
+	Topic string `json:",default=seckill-orders"`
+	// DeadTopic holds the messages that can never be written; the topic's name with -dead when empty.
+	DeadTopic string `json:",optional"`
+	// Group is the consumer group of the writers.
+	Group string `json:",default=seckill-order-writer"`
+	// ClientID names this client in the brokers' logs and quotas.
+	ClientID string `json:",default=seckill-order"`
+
+	// Partitions is how many partitions EnsureTopics gives the orders topic, and demands of one
+	// that is there; it bounds how many writers can work at once.
+	Partitions int `json:",default=8"`
+	// Replication is how many brokers hold each partition: 1 suits a single broker, 3 production.
+	Replication int `json:",default=1"`
+	// MinInSync is how many replicas must have a record before it is acknowledged: Replication-1,
+	// but at least 1, when zero.
+	MinInSync int `json:",optional"`
+	// Retention is how long orders stay in the topic. It must exceed the longest time that the
+	// writers may stand still: what is deleted unread is lost to them.
+	Retention time.Duration `json:",default=168h"`
+	// DeadRetention is how long dead letters stay.
+	DeadRetention time.Duration `json:",default=720h"`
+
+	// DialTimeout bounds one connection attempt to one address.
+	DialTimeout time.Duration `json:",default=2s"`
+	// RequestTimeout bounds one request; a call is repeated until its context ends, or for this
+	// long when its context has no deadline.
+	RequestTimeout time.Duration `json:",default=5s"`
+	// FetchWait is how long a broker holds a read that finds nothing. A new record ends the wait at
+	// once, so it delays nothing.
+	FetchWait time.Duration `json:",default=500ms"`
+	// SessionTimeout is how long after a writer's death its partitions go to another. Brokers
+	// refuse less than 6 s by default.
+	SessionTimeout time.Duration `json:",default=10s"`
+	// RebalanceTimeout is how long the group waits for its members at a change.
+	RebalanceTimeout time.Duration `json:",default=10s"`
+	// JoinBackoff is how long a writer waits after it failed to join the group.
+	JoinBackoff time.Duration `json:",default=500ms"`
+	// Queue is how many messages are read ahead of the writer.
+	Queue int `json:",default=4000"`
+
+	TLS  TLS  `json:",optional"`
+	SASL SASL `json:",optional"`
+}
+
+// TLS is how the brokers are reached over TLS 1.2 or newer.
+type TLS struct {
+	Enabled bool `json:",optional"`
+	// CAFile holds the certificates (PEM) that sign the brokers'; the system's when empty.
+	CAFile string `json:",optional"`
+	// CertFile and KeyFile are this client's certificate and key (PEM), where the brokers ask for one.
+	CertFile string `json:",optional"`
+	KeyFile  string `json:",optional"`
+	// ServerName is checked in place of the host name that was dialled.
+	ServerName string `json:",optional"`
+}
+
+// SASL is how this client proves who it is.
+type SASL struct {
+	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or empty for none. PLAIN sends the password
+	// itself, so it needs TLS.
+	Mechanism string `json:",optional,options=|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512"`
+	Username  string `json:",optional,env=SECKILL_KAFKA_USERNAME"`
+	Password  string `json:",optional,env=SECKILL_KAFKA_PASSWORD"`
+}
+
+// The defaults of Config's fields.
+const (
+	DefaultTopic         = "seckill-orders"
+	DefaultGroup         = "seckill-order-writer"
+	DefaultPartitions    = 8
+	DefaultRetention     = 7 * 24 * time.Hour
+	DefaultDeadRetention = 30 * 24 * time.Hour
+)
+
+func (c Config) withDefaults() Config {
+	c.Topic = or(c.Topic, DefaultTopic)
+	c.DeadTopic = or(c.DeadTopic, c.Topic+"-dead")
+	c.Group = or(c.Group, DefaultGroup)
+	c.ClientID = or(c.ClientID, "seckill-order")
+	c.Partitions = or(c.Partitions, DefaultPartitions)
+	c.Replication = or(c.Replication, 1)
+	c.MinInSync = or(c.MinInSync, max(1, c.Replication-1))
+	c.Retention = or(c.Retention, DefaultRetention)
+	c.DeadRetention = or(c.DeadRetention, DefaultDeadRetention)
+	c.DialTimeout = or(c.DialTimeout, 2*time.Second)
+	c.RequestTimeout = or(c.RequestTimeout, 5*time.Second)
+	c.FetchWait = or(c.FetchWait, 500*time.Millisecond)
+	c.SessionTimeout = or(c.SessionTimeout, 10*time.Second)
+	c.RebalanceTimeout = or(c.RebalanceTimeout, 10*time.Second)
+	c.JoinBackoff = or(c.JoinBackoff, 500*time.Millisecond)
+	c.Queue = or(c.Queue, 4000)
+	return c
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
+
+// check expects the defaults to be in place.
+func (c Config) check() error {
+	if len(c.Brokers) == 0 {
+		return errors.New("kafkaevents: no brokers")
+	}
+	for _, b := range c.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return fmt.Errorf("kafkaevents: broker %q: %w", b, err)
+		}
+	}
+	for name, d := range map[string]time.Duration{
+		"Retention": c.Retention, "DeadRetention": c.DeadRetention, "DialTimeout": c.DialTimeout,
+		"RequestTimeout": c.RequestTimeout, "FetchWait": c.FetchWait, "SessionTimeout": c.SessionTimeout,
+		"RebalanceTimeout": c.RebalanceTimeout, "JoinBackoff": c.JoinBackoff,
+	} {
+		if d < time.Millisecond {
+			return fmt.Errorf("kafkaevents: %s must be at least 1ms", name)
+		}
+	}
+	if c.FetchWait*2 > c.RequestTimeout {
+		return errors.New("kafkaevents: FetchWait must be at most half of RequestTimeout")
+	}
+	if c.Partitions < 1 || c.Replication < 1 || c.Queue < 1 {
+		return errors.New("kafkaevents: Partitions, Replication and Queue must be at least 1")
+	}
+	if c.MinInSync < 1 || c.MinInSync > c.Replication {
+		return fmt.Errorf("kafkaevents: MinInSync must be from 1 to Replication (%d)", c.Replication)
+	}
+	if c.DeadTopic == c.Topic {
+		return errors.New("kafkaevents: DeadTopic and Topic must differ")
+	}
+	return nil
+}
+
+func (t TLS) config() (*tls.Config, error) {
+	if !t.Enabled {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafkaevents: CAFile: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("kafkaevents: CAFile %s holds no certificate", t.CAFile)
+		}
+	}
+	if t.CertFile != "" || t.KeyFile != "" {
+		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("kafkaevents: CertFile and KeyFile: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{pair}
+	}
+	return cfg, nil
+}
+
+func (s SASL) mechanism(encrypted bool) (sasl.Mechanism, error) {
+	switch s.Mechanism {
+	case "":
+		return nil, nil
+	case "PLAIN":
+		if !encrypted {
+			return nil, errors.New("kafkaevents: SASL PLAIN without TLS would send the password in clear")
+		}
+		return plain.Mechanism{Username: s.Username, Password: s.Password}, nil
+	case "SCRAM-SHA-256":
+		return scram.Mechanism(scram.SHA256, s.Username, s.Password)
+	case "SCRAM-SHA-512":
+		return scram.Mechanism(scram.SHA512, s.Username, s.Password)
+	}
+	return nil, fmt.Errorf("kafkaevents: unknown SASL mechanism %q", s.Mechanism)
+}

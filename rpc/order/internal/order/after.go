@@ -1,0 +1,104 @@
+package order
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// limits of what happens after an order was accepted.
+const (
+	returnsInterval = 250 * time.Millisecond
+	returnsBatch    = 500
+	expiryInterval  = 500 * time.Millisecond
+	expiryBatch     = 200
+)
+
+// Returner brings the units of ended orders from MySQL back to their sales in Redis, once an order.
+type Returner struct {
+	store Store
+	stock Stock
+	stats *Stats
+	loop  *loop
+}
+
+// NewReturner makes a Returner. Any number may run: a return applied twice changes nothing.
+func NewReturner(store Store, stock Stock, stats *Stats, logger *slog.Logger) *Returner {
+	r := &Returner{store: store, stock: stock, stats: stats}
+	r.loop = newLoop("returner", returnsInterval, logger, r.step)
+	return r
+}
+
+// Start begins returning.
+func (r *Returner) Start() { r.loop.start() }
+
+// Stop ends returning.
+func (r *Returner) Stop(ctx context.Context) error { return r.loop.stop(ctx) }
+
+// Kick asks for a look now: an order has just ended.
+func (r *Returner) Kick() { r.loop.kick() }
+
+func (r *Returner) step(ctx context.Context) (bool, error) {
+	returns, err := r.store.Returns(ctx, returnsBatch)
+	if err != nil || len(returns) == 0 {
+		return false, err
+	}
+	settled, releaseErr := r.stock.Release(ctx, returns)
+	var done []ID
+	for i, ok := range settled {
+		if ok {
+			done = append(done, returns[i].OrderID)
+		}
+	}
+	if len(done) > 0 {
+		if err := r.store.Settle(ctx, done); err != nil {
+			return false, err
+		}
+		r.stats.Returned.Add(int64(len(done)))
+	}
+	return len(returns) == returnsBatch && len(done) > 0, releaseErr
+}
+
+// Expirer ends orders that were not paid in time.
+type Expirer struct {
+	store    Store
+	stats    *Stats
+	now      func() time.Time
+	returned func()
+	loop     *loop
+}
+
+// NewExpirer makes an Expirer; returned is called when units wait to be given back. Any number may
+// run: an order ends once.
+func NewExpirer(store Store, stats *Stats, now func() time.Time, logger *slog.Logger, returned func()) *Expirer {
+	e := &Expirer{store: store, stats: stats, now: now, returned: returned}
+	e.loop = newLoop("expirer", expiryInterval, logger, e.step)
+	return e
+}
+
+// Start begins expiring.
+func (e *Expirer) Start() { e.loop.start() }
+
+// Stop ends expiring.
+func (e *Expirer) Stop(ctx context.Context) error { return e.loop.stop(ctx) }
+
+func (e *Expirer) step(ctx context.Context) (bool, error) {
+	now := e.now()
+	due, err := e.store.Due(ctx, now, expiryBatch)
+	if err != nil {
+		return false, err
+	}
+	for _, id := range due {
+		_, moved, err := e.store.End(ctx, id, StateExpired, now)
+		if err != nil {
+			return false, err
+		}
+		if moved {
+			e.stats.Expired.Add(1)
+		}
+	}
+	if len(due) > 0 {
+		e.returned()
+	}
+	return len(due) == expiryBatch, nil
+}

@@ -1,0 +1,277 @@
+package order
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+// ErrRefused wraps an error with which the database refused the data of a batch: trying it again as
+// it is cannot succeed. Every other error of Store.Write is worth another try.
+var ErrRefused = errors.New("order: the database refuses the data")
+
+// WriterConfig bounds the writing of orders.
+type WriterConfig struct {
+	// Batch is the most orders in one transaction.
+	Batch int
+	// StepTimeout bounds a transaction, a commit and a burial. A consumer that does not get on for
+	// twice that long is ended: its partitions go to another, and the batch is delivered again.
+	StepTimeout time.Duration
+	// Backoff is the first wait after a failure; it doubles up to MaxBackoff.
+	Backoff, MaxBackoff time.Duration
+}
+
+// DefaultWriterConfig is good for MySQL; SQLite takes the same batches in several statements.
+func DefaultWriterConfig() WriterConfig {
+	return WriterConfig{Batch: 1000, StepTimeout: 30 * time.Second, Backoff: 50 * time.Millisecond, MaxBackoff: 2 * time.Second}
+}
+
+// Writer brings accepted orders from the log into MySQL: a batch a transaction, the offsets after
+// the transaction. Delivered twice, an order is written once.
+type Writer struct {
+	store  Store
+	open   func() (Feed, error)
+	dead   DeadLetters
+	cfg    WriterConfig
+	stats  *Stats
+	now    func() time.Time
+	logger *slog.Logger
+	// returned is called when a refused order left units to give back.
+	returned func()
+
+	cancel context.CancelFunc
+	done   chan struct{}
+	// busySince is when the step under way began, in Unix nanoseconds; 0 while none is.
+	busySince atomic.Int64
+	failing   atomic.Pointer[string]
+}
+
+// NewWriter makes a Writer. open joins the consumer group; it is called again whenever the consumer
+// had to be ended.
+func NewWriter(store Store, open func() (Feed, error), dead DeadLetters, cfg WriterConfig, stats *Stats, now func() time.Time, logger *slog.Logger, returned func()) *Writer {
+	return &Writer{store: store, open: open, dead: dead, cfg: cfg, stats: stats, now: now, logger: logger, returned: returned}
+}
+
+// Start begins consuming.
+func (w *Writer) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel, w.done = cancel, make(chan struct{})
+	go func() {
+		defer close(w.done)
+		backoff := w.cfg.Backoff
+		for ctx.Err() == nil {
+			progress, err := w.consume(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			w.note(err)
+			if progress {
+				backoff = w.cfg.Backoff
+			}
+			pause(ctx, backoff)
+			backoff = min(2*backoff, w.cfg.MaxBackoff)
+		}
+	}()
+}
+
+// Stop ends consuming after the batch under way and leaves the group.
+func (w *Writer) Stop(ctx context.Context) error {
+	if w.cancel == nil {
+		return nil
+	}
+	w.cancel()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Problem is why the writer does not get on, or "".
+func (w *Writer) Problem() string {
+	if p := w.failing.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (w *Writer) note(err error) {
+	if err == nil {
+		if w.failing.Swap(nil) != nil {
+			w.logger.Info("the writer gets on again")
+		}
+		return
+	}
+	text := err.Error()
+	if w.failing.Swap(&text) == nil {
+		w.logger.Error("the writer does not get on", "error", err)
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// consume joins the group and writes batches until something fails or ctx ends. It tells whether a
+// batch was written.
+func (w *Writer) consume(ctx context.Context) (bool, error) {
+	feed, err := w.open()
+	if err != nil {
+		return false, fmt.Errorf("join the consumer group: %w", err)
+	}
+	cctx, cancel := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		w.watch(cctx, cancel)
+	}()
+	progress := false
+	err = w.batches(cctx, feed, &progress)
+	if cause := context.Cause(cctx); cause != nil && ctx.Err() == nil {
+		err = cause
+	}
+	cancel(nil)
+	<-watched
+	return progress, errors.Join(err, feed.Close())
+}
+
+// watch ends the consumer when a step takes far longer than its timeout.
+func (w *Writer) watch(ctx context.Context, end context.CancelCauseFunc) {
+	tick := time.NewTicker(w.cfg.StepTimeout / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			since := w.busySince.Load()
+			if since != 0 && time.Since(time.Unix(0, since)) > 2*w.cfg.StepTimeout {
+				end(errors.New("order: the consumer was stuck and is ended"))
+				return
+			}
+		}
+	}
+}
+
+func (w *Writer) batches(ctx context.Context, feed Feed, progress *bool) error {
+	for {
+		messages, err := feed.Fetch(ctx, w.cfg.Batch)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("fetch: %w", err)
+		}
+		if err := w.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
+			return err
+		}
+		if err := w.step(ctx, func(ctx context.Context) error { return feed.Commit(ctx, messages) }); err != nil {
+			return fmt.Errorf("commit offsets: %w", err)
+		}
+		*progress = true
+		w.note(nil)
+	}
+}
+
+// step runs f to its end even when the writer is asked to stop, within StepTimeout.
+func (w *Writer) step(ctx context.Context, f func(ctx context.Context) error) error {
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.StepTimeout)
+	defer cancel()
+	w.busySince.Store(time.Now().UnixNano())
+	defer w.busySince.Store(0)
+	return f(sctx)
+}
+
+// handle writes a batch and buries what can never be written.
+func (w *Writer) handle(ctx context.Context, messages []Message) error {
+	good := make([]Message, 0, len(messages))
+	var dead []DeadLetter
+	for _, m := range messages {
+		if m.Err != nil {
+			dead = append(dead, DeadLetter{m, m.Err.Error()})
+		} else {
+			good = append(good, m)
+		}
+	}
+	buried, err := w.write(ctx, good)
+	if err != nil {
+		return err
+	}
+	dead = append(dead, buried...)
+	if len(dead) > 0 {
+		if err := w.dead.Bury(ctx, dead); err != nil {
+			return fmt.Errorf("bury %d messages: %w", len(dead), err)
+		}
+		w.stats.DeadLettered.Add(int64(len(dead)))
+		w.logger.Error("messages were buried in the dead-letter topic", "count", len(dead), "reason", dead[0].Reason)
+	}
+	return nil
+}
+
+// write stores messages, halving a batch that the database refuses until the culprit is alone.
+func (w *Writer) write(ctx context.Context, messages []Message) ([]DeadLetter, error) {
+	if len(messages) == 0 {
+		return nil, nil
+	}
+	events := make([]Event, len(messages))
+	for i, m := range messages {
+		events[i] = m.Event
+	}
+	written, err := w.store.Write(ctx, events, w.now())
+	if errors.Is(err, ErrRefused) {
+		if len(messages) == 1 {
+			return []DeadLetter{{messages[0], err.Error()}}, nil
+		}
+		half := len(messages) / 2
+		first, err := w.write(ctx, messages[:half])
+		if err != nil {
+			return nil, err
+		}
+		second, err := w.write(ctx, messages[half:])
+		return append(first, second...), err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %d orders: %w", len(events), err)
+	}
+	return w.count(messages, written), nil
+}
+
+// count keeps the figures of a written batch and returns what is to be buried of it.
+func (w *Writer) count(messages []Message, written []Written) []DeadLetter {
+	var dead []DeadLetter
+	now := w.now()
+	perSale := map[int64]int64{}
+	for i, x := range written {
+		e := messages[i].Event
+		switch x {
+		case WrittenNew:
+			w.stats.Persisted.Add(1)
+			perSale[e.OrderID.Sale()]++
+		case WrittenBefore:
+			w.stats.Duplicates.Add(1)
+		case WrittenRejected:
+			w.stats.Rejected.Add(1)
+			w.logger.Error("the database refused an accepted order", "order", e.OrderID.String())
+			w.returned()
+		case WrittenStale:
+			w.stats.Stale.Add(1)
+			dead = append(dead, DeadLetter{messages[i], "its generation ended without it"})
+		case WrittenUnknownSale:
+			dead = append(dead, DeadLetter{messages[i], "there is no such sale"})
+		}
+	}
+	for sale, n := range perSale {
+		w.stats.persisted.add(sale, n, now)
+	}
+	if n := len(messages); n > 0 {
+		w.stats.WriterLag.Store(int64(now.Sub(messages[n-1].Event.ReservedAt)))
+	}
+	return dead
+}

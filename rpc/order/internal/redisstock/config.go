@@ -1,0 +1,91 @@
+package redisstock
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Config says where Redis is. Only Addr is required; a zero field takes the default named.
+type Config struct {
+	// Addr is host:port of the master, or of a name that leads to it.
+	Addr     string
+	Username string `json:",optional"`
+	Password string `json:",optional"`
+	// DB is the database number; Redis Cluster has only 0.
+	DB int `json:",optional"`
+	// TLS turns TLS 1.2 or newer on; CAFile is a PEM file of the authorities to trust instead of the
+	// system's.
+	TLS    bool   `json:",optional"`
+	CAFile string `json:",optional"`
+	// Prefix stands before every key, for several installations on one Redis. It has no braces.
+	Prefix string `json:",optional"`
+	// PoolSize is the number of connections at most; 20.
+	PoolSize int `json:",optional"`
+	// DialTimeout bounds a new connection (1s), ReadTimeout and WriteTimeout each attempt of a command
+	// (1s), PoolTimeout the wait for a free connection (500ms). A nearer deadline of the call's context
+	// goes first.
+	DialTimeout  time.Duration `json:",optional"`
+	ReadTimeout  time.Duration `json:",optional"`
+	WriteTimeout time.Duration `json:",optional"`
+	PoolTimeout  time.Duration `json:",optional"`
+}
+
+// options are the go-redis options for connections of one epoch, all but the hook that makes it one.
+func (c Config) options() (redis.Options, error) {
+	if c.Addr == "" {
+		return redis.Options{}, errors.New("redisstock: Addr is missing")
+	}
+	if strings.ContainsAny(c.Prefix, "{}") {
+		return redis.Options{}, errors.New("redisstock: Prefix must not hold braces, which choose the cluster slot")
+	}
+	if c.PoolSize < 0 || c.DB < 0 || c.DialTimeout < 0 || c.ReadTimeout < 0 || c.WriteTimeout < 0 || c.PoolTimeout < 0 {
+		return redis.Options{}, errors.New("redisstock: sizes and timeouts must not be negative")
+	}
+	o := redis.Options{
+		Addr: c.Addr, Username: c.Username, Password: c.Password, DB: c.DB,
+		PoolSize:     or(c.PoolSize, 20),
+		DialTimeout:  or(c.DialTimeout, time.Second),
+		ReadTimeout:  or(c.ReadTimeout, time.Second),
+		WriteTimeout: or(c.WriteTimeout, time.Second),
+		PoolTimeout:  or(c.PoolTimeout, 500*time.Millisecond),
+		// A retry that go-redis makes by itself could not be told from a first try.
+		MaxRetries: -1, DialerRetries: 1,
+		ContextTimeoutEnabled:    true,
+		Protocol:                 2,
+		DisableIdentity:          true,
+		PipelinePoolSize:         -1,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	}
+	if c.TLS {
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		if c.CAFile != "" {
+			pem, err := os.ReadFile(c.CAFile)
+			if err != nil {
+				return redis.Options{}, fmt.Errorf("redisstock: CAFile: %w", err)
+			}
+			o.TLSConfig.RootCAs = x509.NewCertPool()
+			if !o.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
+				return redis.Options{}, fmt.Errorf("redisstock: CAFile %s holds no certificate", c.CAFile)
+			}
+		}
+	} else if c.CAFile != "" {
+		return redis.Options{}, errors.New("redisstock: CAFile is set but TLS is off")
+	}
+	return o, nil
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

@@ -1,0 +1,75 @@
+-- Put before every script. Status is the first element of every reply.
+local OK = 0
+local STALE = 1       -- the connection's idea of the server's identity is out of date; nothing was done
+local NONE = 2        -- not built, closed, or built on another Redis process; nothing was done
+local OTHER = 3       -- the keys name another generation than the current one, which follows
+local SUPERSEDED = 4  -- this generation or a newer one is open already
+local CHANGED = 5     -- the build that this belongs to is gone
+
+-- Redis passes at most about 8000 values through unpack; 1000 is far from that on every server.
+local CHUNK = 1000
+
+-- Lua's own formatting turns 1e14 and above into exponents.
+local function int(n)
+  return string.format('%.0f', n)
+end
+
+-- Redis's time in milliseconds.
+local function now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
+
+-- Tells whether the server is no longer the one that the connection saw when it was made: the
+-- replication id changes when a server is demoted and promoted again, which leaves connections open.
+-- An identity without a colon is that of an embedded server, which has no replication.
+local function elsewhere(fence)
+  local replid = string.match(fence, ':(%x+)$')
+  if not replid then
+    return false
+  end
+  return not string.find(redis.call('INFO', 'replication'), 'master_replid:' .. replid, 1, true)
+end
+
+-- HMGET and HSET of any number of fields.
+local function hmget(key, fields)
+  local out = {}
+  for i = 1, #fields, CHUNK do
+    local part = redis.call('HMGET', key, unpack(fields, i, math.min(i + CHUNK - 1, #fields)))
+    for j = 1, #part do
+      out[i + j - 1] = part[j]
+    end
+  end
+  return out
+end
+
+local function hset(key, pairs_)
+  for i = 1, #pairs_, CHUNK do
+    redis.call('HSET', key, unpack(pairs_, i, math.min(i + CHUNK - 1, #pairs_)))
+  end
+end
+
+-- A buyer's record: one "generation-sequence:quantity:keyhash:holds;" an order, holds being 1 or 0.
+local function order_text(gen, seq, qty, hash, holds)
+  return gen .. '-' .. seq .. ':' .. qty .. ':' .. hash .. ':' .. holds .. ';'
+end
+
+local function parse(record)
+  local orders = {}
+  if record then
+    for gen, seq, qty, hash, holds in string.gmatch(record, '(%d+)%-(%d+):(%d+):([^:]+):([01]);') do
+      orders[#orders + 1] = {
+        gen = tonumber(gen), seq = tonumber(seq), qty = tonumber(qty), hash = hash, holds = holds == '1',
+      }
+    end
+  end
+  return orders
+end
+
+local function format(orders)
+  local parts = {}
+  for i, o in ipairs(orders) do
+    parts[i] = order_text(int(o.gen), int(o.seq), int(o.qty), o.hash, o.holds and '1' or '0')
+  end
+  return table.concat(parts)
+end

@@ -1,0 +1,146 @@
+-- Decides purchase calls of one sale, in their order, and keeps what it accepted.
+--
+-- KEYS  meta, buyers of the generation, outbox of the generation
+-- ARGV  identity, generation, largest sequence, then per ticket: user, key hash, quantity, trace
+-- Reply {OK, time in ms, first sequence, number accepted, then per ticket: decision, order}
+--       where order is generation * 2^26 + sequence, or 0; or {STALE}, {NONE}, {OTHER, generation}
+--
+-- Running it twice with the same key hashes changes nothing the second time.
+
+local ACCEPTED, EXISTING, UNPUBLISHED, REUSED = 1, 2, 3, 4
+local NOT_STARTED, ENDED, PAUSED, LIMIT, SOLD_OUT, FULL = 5, 6, 7, 8, 9, 10
+
+local fence, gen, max_seq = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local FIRST, WIDTH = 4, 4
+
+if elsewhere(fence) then
+  return {STALE}
+end
+local m = redis.call('HMGET', KEYS[1], 'gen', 'fence', 'closed', 'phase', 'starts', 'ends', 'limit', 'remaining', 'seq')
+if not m[1] or m[2] ~= fence or m[3] then
+  return {NONE}
+end
+if tonumber(m[1]) ~= gen then
+  return {OTHER, tonumber(m[1])}
+end
+local phase, starts, ends = m[4], tonumber(m[5]), tonumber(m[6])
+local limit, remaining, before = tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
+local seq = before
+local t = now()
+
+-- What the phase and the window say to every ticket; nil when the sale sells now. The end comes
+-- first: a paused sale that is past its end has ended.
+local refusal
+if phase == 'ended' or t >= ends then
+  refusal = ENDED
+elseif phase == 'paused' then
+  refusal = PAUSED
+elseif phase ~= 'live' or t < starts then
+  refusal = NOT_STARTED
+end
+
+-- Buyers are read once and kept up to date here, so that a user who is in the batch twice is seen.
+local users, buyers = {}, {}
+for i = FIRST, #ARGV, WIDTH do
+  local user = ARGV[i]
+  if not buyers[user] then
+    buyers[user] = {}
+    users[#users + 1] = user
+  end
+end
+for i, record in ipairs(hmget(KEYS[2], users)) do
+  local b = buyers[users[i]]
+  b.text = record or ''
+  b.orders = parse(record)
+  b.held = 0
+  for _, o in ipairs(b.orders) do
+    if o.holds then
+      b.held = b.held + o.qty
+    end
+  end
+end
+
+local function packed(o)
+  return o.gen * 67108864 + o.seq
+end
+
+-- Tells whether the outbox entry that holds the order still stands. Orders of older generations
+-- were published before this one was opened.
+local function unpublished(o)
+  if o.gen ~= gen then
+    return false
+  end
+  if o.seq > before then
+    return true
+  end
+  local entry = redis.call('XREVRANGE', KEYS[3], int(o.seq), '-', 'COUNT', 1)[1]
+  if not entry then
+    return false
+  end
+  return true
+end
+
+local reply = {OK, t, before + 1, 0}
+local lines = {}
+for i = FIRST, #ARGV, WIDTH do
+  local b, hash, qty = buyers[ARGV[i]], ARGV[i + 1], tonumber(ARGV[i + 2])
+  local decision, order = nil, 0
+  local newest
+  for _, o in ipairs(b.orders) do
+    if o.hash == hash then
+      if o.qty ~= qty then
+        decision = REUSED
+      else
+        decision = unpublished(o) and UNPUBLISHED or EXISTING
+        order = packed(o)
+      end
+      break
+    end
+    if o.holds and (not newest or packed(o) > packed(newest)) then
+      newest = o
+    end
+  end
+  if decision then
+    -- The same key keeps its order, whatever the sale is now.
+  elseif refusal then
+    decision = refusal
+  elseif b.held + qty > limit then
+    decision = LIMIT
+    order = newest and packed(newest) or 0
+  elseif remaining < qty then
+    decision = SOLD_OUT
+  elseif seq >= max_seq then
+    decision = FULL
+  else
+    seq = seq + 1
+    remaining = remaining - qty
+    local o = {gen = gen, seq = seq, qty = qty, hash = hash, holds = true}
+    b.orders[#b.orders + 1] = o
+    b.held = b.held + qty
+    b.text = b.text .. order_text(int(gen), int(seq), int(qty), hash, '1')
+    b.changed = true
+    lines[#lines + 1] = ARGV[i] .. ' ' .. int(qty) .. ' ' .. hash .. ' ' .. ARGV[i + 3]
+    decision, order = ACCEPTED, packed(o)
+  end
+  reply[#reply + 1] = decision
+  reply[#reply + 1] = order
+end
+
+if seq > before then
+  reply[4] = seq - before
+  -- XADD is the only write that can be refused for what is there (a used id), and Redis refuses a
+  -- script for memory, disk or replicas at its first write: so it comes first, and all or nothing
+  -- is written.
+  redis.call('XADD', KEYS[3], int(before + 1) .. '-0', 't', int(t), 'n', int(seq - before), 'd', table.concat(lines, '\n'))
+  local changed = {}
+  for _, user in ipairs(users) do
+    if buyers[user].changed then
+      changed[#changed + 1] = user
+      changed[#changed + 1] = buyers[user].text
+    end
+  end
+  hset(KEYS[2], changed)
+  redis.call('HSET', KEYS[1], 'remaining', int(remaining), 'seq', int(seq))
+  redis.call('HINCRBY', KEYS[1], 'changes', 1)
+end
+return reply

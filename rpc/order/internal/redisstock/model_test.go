@@ -1,0 +1,355 @@
+package redisstock
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/seckill-go/seckill/rpc/order/internal/order"
+)
+
+// model is what a sale in Redis should be, in plain Go: it decides tickets one by one and keeps
+// every order in one list.
+type model struct {
+	terms     order.Terms
+	built     bool
+	closed    bool
+	gen       int64
+	remaining int64
+	seq       int64
+	orders    []order.Held
+	outbox    map[int64][]order.Event // by first sequence
+}
+
+func (m *model) held(user int64) (units int64, newest order.ID) {
+	for _, o := range m.orders {
+		if o.UserID == user && o.Holds {
+			units += o.Quantity
+			newest = max(newest, o.OrderID)
+		}
+	}
+	return units, newest
+}
+
+func (m *model) find(user int64, key string) (order.Held, bool) {
+	for _, o := range m.orders {
+		if o.UserID == user && o.KeyHash == key {
+			return o, true
+		}
+	}
+	return order.Held{}, false
+}
+
+func (m *model) unpublished(id order.ID) bool {
+	for _, events := range m.outbox {
+		if slices.ContainsFunc(events, func(e order.Event) bool { return e.OrderID == id }) {
+			return true
+		}
+	}
+	return false
+}
+
+// window is the verdict of phase and window, or VerdictAccepted where they allow a sale.
+func (m *model) window() order.Verdict {
+	now := time.Now()
+	switch {
+	case m.terms.Phase == order.PhaseEnded || !now.Before(m.terms.EndsAt):
+		return order.VerdictEnded
+	case m.terms.Phase == order.PhasePaused:
+		return order.VerdictPaused
+	case m.terms.Phase != order.PhaseLive || now.Before(m.terms.StartsAt):
+		return order.VerdictNotStarted
+	default:
+		return order.VerdictAccepted
+	}
+}
+
+// reserve decides a batch as one run of the script does.
+func (m *model) reserve(tickets []order.Ticket) []order.Decision {
+	out := make([]order.Decision, len(tickets))
+	first := m.seq + 1
+	fresh := map[order.ID]bool{}
+	for i, t := range tickets {
+		d := &out[i]
+		units, newest := m.held(t.UserID)
+		known, ok := m.find(t.UserID, t.KeyHash)
+		switch {
+		case !m.built || m.closed:
+			d.Verdict = order.VerdictRebuilding
+		case ok && known.Quantity != t.Quantity:
+			d.Verdict = order.VerdictKeyReused
+		case ok:
+			d.Verdict, d.OrderID = order.VerdictExisting, known.OrderID
+			d.Unpublished = fresh[known.OrderID] || m.unpublished(known.OrderID)
+		case m.window() != order.VerdictAccepted:
+			d.Verdict = m.window()
+		case units+t.Quantity > m.terms.PerUserLimit:
+			d.Verdict, d.OrderID = order.VerdictLimit, newest
+		case m.remaining < t.Quantity:
+			d.Verdict = order.VerdictSoldOut
+		default:
+			m.seq++
+			m.remaining -= t.Quantity
+			id, err := order.MakeID(t.SaleID, m.gen, m.seq)
+			if err != nil {
+				panic(err)
+			}
+			fresh[id] = true
+			d.Verdict, d.OrderID = order.VerdictAccepted, id
+			m.orders = append(m.orders, order.Held{OrderID: id, UserID: t.UserID, Quantity: t.Quantity, KeyHash: t.KeyHash, Holds: true})
+			m.outbox[first] = append(m.outbox[first], order.Event{OrderID: id, UserID: t.UserID, Quantity: t.Quantity, KeyHash: t.KeyHash, Trace: t.Trace})
+		}
+	}
+	return out
+}
+
+// machine drives a Stock and its model side by side.
+type machine struct {
+	s           *Stock
+	sale        int64
+	m           model
+	lastVersion int64
+}
+
+func (k *machine) checkBatch(t *rapid.T, tickets []order.Ticket) {
+	before := k.m.seq
+	want := k.m.reserve(tickets)
+	got, refs := k.s.Reserve(ctx, tickets)
+	for i := range got {
+		if (got[i].Verdict == order.VerdictAccepted) == got[i].ReservedAt.IsZero() {
+			t.Fatalf("ticket %+v: %+v", tickets[i], got[i])
+		}
+		got[i].ReservedAt = time.Time{}
+		if got[i] != want[i] {
+			t.Fatalf("ticket %d %+v: got %+v, want %+v", i, tickets[i], got[i], want[i])
+		}
+	}
+	var wantRefs []order.EntryRef
+	if k.m.seq > before {
+		wantRefs = []order.EntryRef{{SaleID: k.sale, Generation: k.m.gen, FirstSequence: before + 1}}
+	}
+	if !slices.Equal(refs, wantRefs) {
+		t.Fatalf("refs %v, want %v", refs, wantRefs)
+	}
+}
+
+// reserve runs a random batch twice: users, keys and quantities are few, so that all rules meet.
+func (k *machine) reserve(t *rapid.T) {
+	tickets := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) order.Ticket {
+		user := rapid.Int64Range(1, 4).Draw(t, "user")
+		key := fmt.Sprintf("k%d", rapid.IntRange(1, 12).Draw(t, "key"))
+		return ticket(k.sale, user, rapid.Int64Range(1, 3).Draw(t, "quantity"), key)
+	}), 1, 6).Draw(t, "tickets")
+	k.checkBatch(t, tickets)
+	k.checkBatch(t, tickets)
+}
+
+func (k *machine) rebuild(t *rapid.T) {
+	if rapid.Bool().Draw(t, "close") {
+		if err := k.s.Close(ctx, k.sale); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gen := k.m.gen + rapid.Int64Range(1, 2).Draw(t, "step")
+	if k.m.built {
+		if _, err := k.s.Begin(ctx, k.sale, k.m.gen); err != order.ErrSuperseded {
+			t.Fatalf("the current generation once more: %v", err)
+		}
+	}
+	k.lastVersion++
+	k.m.terms.Version = k.lastVersion
+	shuffled := rapid.Permutation(k.m.orders).Draw(t, "orders")
+	if err := tryRebuild(k.s, k.m.terms, gen, shuffled...); err != nil {
+		t.Fatal(err)
+	}
+	k.m.gen, k.m.built, k.m.closed, k.m.seq = gen, true, false, 0
+	k.m.outbox = map[int64][]order.Event{}
+}
+
+func (k *machine) close(t *rapid.T) {
+	if err := k.s.Close(ctx, k.sale); err != nil {
+		t.Fatal(err)
+	}
+	k.m.closed = k.m.built
+}
+
+func (k *machine) sync(t *rapid.T) {
+	now := time.Now().Truncate(time.Millisecond)
+	terms := k.m.terms
+	terms.Version = k.lastVersion + rapid.Int64Range(-2, 3).Draw(t, "version")
+	// A live sale in its window is drawn more often, or little would be sold.
+	terms.Phase = rapid.SampledFrom([]order.Phase{
+		order.PhaseLive, order.PhaseLive, order.PhaseLive, order.PhasePaused, order.PhaseEnded, order.PhaseDraft,
+	}).Draw(t, "phase")
+	from := time.Duration(rapid.SampledFrom([]int{-1, -1, -1, -3, 1}).Draw(t, "window")) * time.Hour
+	terms.StartsAt, terms.EndsAt = now.Add(from), now.Add(from+2*time.Hour)
+	terms.PerUserLimit = rapid.Int64Range(1, 6).Draw(t, "limit")
+	terms.Stock += rapid.Int64Range(0, 5).Draw(t, "restock")
+	ok, err := k.s.Sync(ctx, terms)
+	if err != nil || ok != (k.m.built && !k.m.closed) {
+		t.Fatalf("sync: %v %v", ok, err)
+	}
+	if ok && terms.Version > k.m.terms.Version {
+		k.m.remaining += terms.Stock - k.m.terms.Stock
+		k.m.terms = terms
+		k.lastVersion = terms.Version
+	}
+}
+
+// release returns a random order, twice in one call at times.
+func (k *machine) release(t *rapid.T) {
+	if len(k.m.orders) == 0 {
+		t.Skip("no order yet")
+	}
+	i := rapid.IntRange(0, len(k.m.orders)-1).Draw(t, "order")
+	o := &k.m.orders[i]
+	r := order.Return{OrderID: o.OrderID, SaleID: k.sale, UserID: o.UserID, Quantity: o.Quantity, Floor: k.m.gen}
+	want := k.m.built && !k.m.closed
+	switch rapid.IntRange(0, 4).Draw(t, "floor") {
+	case 0: // ended before this generation was built, so it is built without its units
+		if !o.Holds {
+			r.Floor--
+			want = k.m.built
+		}
+	case 1:
+		r.Floor++
+		want = false
+	}
+	returns := slices.Repeat([]order.Return{r}, rapid.IntRange(1, 2).Draw(t, "times"))
+	got, err := k.s.Release(ctx, returns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range got {
+		if g != want {
+			t.Fatalf("release %+v: %v, want %v", r, g, want)
+		}
+	}
+	if want && r.Floor == k.m.gen && o.Holds {
+		o.Holds = false
+		k.m.remaining += o.Quantity
+	}
+}
+
+func (k *machine) remove(t *rapid.T) {
+	firsts := slices.Sorted(maps.Keys(k.m.outbox))
+	if len(firsts) == 0 {
+		t.Skip("an empty outbox")
+	}
+	first := rapid.SampledFrom(firsts).Draw(t, "entry")
+	if err := k.s.Remove(ctx, []order.EntryRef{{SaleID: k.sale, Generation: k.m.gen, FirstSequence: first}}); err != nil {
+		t.Fatal(err)
+	}
+	delete(k.m.outbox, first)
+}
+
+// check compares everything that can be read, and the promises.
+func (k *machine) check(t *rapid.T) {
+	st, err := k.s.State(ctx, k.sale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !k.m.built {
+		if st != (order.StockState{}) {
+			t.Fatalf("%+v of a sale that is not built", st)
+		}
+		return
+	}
+	want := order.StockState{
+		Built: true, Closed: k.m.closed, Generation: k.m.gen, Version: k.m.terms.Version, Stock: k.m.terms.Stock,
+		Remaining: k.m.remaining, Sequence: k.m.seq, OutboxEntries: int64(len(k.m.outbox)), OldestEntry: st.OldestEntry, Changes: st.Changes,
+	}
+	if st != want {
+		t.Fatalf("state %+v, want %+v", st, want)
+	}
+	var held int64
+	got := map[order.ID]order.Held{}
+	if err := k.s.EachOrder(ctx, k.sale, func(orders []order.Held) error {
+		for _, o := range orders {
+			got[o.OrderID] = o
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(k.m.orders) {
+		t.Fatalf("%d orders, want %d", len(got), len(k.m.orders))
+	}
+	for _, o := range k.m.orders {
+		if got[o.OrderID] != o {
+			t.Fatalf("order %+v, want %+v", got[o.OrderID], o)
+		}
+		if o.Holds {
+			held += o.Quantity
+		}
+	}
+	if st.Remaining < 0 || held+st.Remaining != st.Stock {
+		t.Fatalf("held %d + remaining %d is not the stock %d", held, st.Remaining, st.Stock)
+	}
+	entries, err := k.s.Pending(ctx, k.sale, k.m.gen, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != len(k.m.outbox) {
+		t.Fatalf("%d outbox entries, want %d", len(entries), len(k.m.outbox))
+	}
+	for _, e := range entries {
+		for i := range e.Events {
+			e.Events[i].ReservedAt = time.Time{}
+		}
+		if !slices.Equal(e.Events, k.m.outbox[e.Ref.FirstSequence]) {
+			t.Fatalf("entry %+v, want %+v", e, k.m.outbox[e.Ref.FirstSequence])
+		}
+	}
+}
+
+// With SECKILL_TEST_LONG=1 the walk is long: more than 100,000 steps on each server.
+func TestAgainstModel(t *testing.T) {
+	runs, steps := "60", "40"
+	if os.Getenv("SECKILL_TEST_LONG") == "1" {
+		runs, steps = "1100", "100"
+	}
+	setFlag(t, "rapid.checks", runs)
+	setFlag(t, "rapid.steps", steps)
+	forEachServer(t, func(t *testing.T, addr string) {
+		s := newStock(t, addr)
+		walked := 0
+		rapid.Check(t, func(t *rapid.T) {
+			k := &machine{s: s, sale: newSale(), lastVersion: 1}
+			k.m = model{terms: openTerms(k.sale, 12, 4), remaining: 12, outbox: map[int64][]order.Event{}}
+			k.m.terms.StartsAt = k.m.terms.StartsAt.Truncate(time.Millisecond)
+			k.m.terms.EndsAt = k.m.terms.EndsAt.Truncate(time.Millisecond)
+			// Most actions are purchases, as in life.
+			t.Repeat(map[string]func(*rapid.T){
+				"":         func(t *rapid.T) { walked++; k.check(t) },
+				"reserve1": k.reserve, "reserve2": k.reserve, "reserve3": k.reserve, "reserve4": k.reserve,
+				"release1": k.release, "release2": k.release,
+				"sync": k.sync, "close": k.close, "rebuild1": k.rebuild, "rebuild2": k.rebuild, "remove": k.remove,
+			})
+		})
+		t.Logf("%d steps", walked)
+	})
+}
+
+func setFlag(t *testing.T, name, value string) {
+	t.Helper()
+	f := flag.Lookup(name)
+	if f == nil {
+		t.Fatalf("no flag %s", name)
+	}
+	old := f.Value.String()
+	if err := f.Value.Set(value); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Value.Set(old); err != nil {
+			t.Error(err)
+		}
+	})
+}

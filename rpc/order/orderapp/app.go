@@ -1,0 +1,326 @@
+// Package orderapp assembles the order service: for its own main, and for the program that runs the
+// whole platform in one process. It is the only reader of Roles.
+package orderapp
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/rpcserver"
+	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/rpc/order/internal/config"
+	"github.com/seckill-go/seckill/rpc/order/internal/kafkaevents"
+	"github.com/seckill-go/seckill/rpc/order/internal/mysqlorders"
+	"github.com/seckill-go/seckill/rpc/order/internal/order"
+	"github.com/seckill-go/seckill/rpc/order/internal/redisstock"
+	"github.com/seckill-go/seckill/rpc/order/internal/sandboxpay"
+	"github.com/seckill-go/seckill/rpc/order/internal/server"
+	"github.com/seckill-go/seckill/rpc/order/internal/svc"
+	"github.com/seckill-go/seckill/rpc/order/orderpb"
+	"google.golang.org/grpc"
+	"gorm.io/gorm"
+)
+
+// Config is the service's configuration.
+type Config = config.Config
+
+// The roles of a process; see Config.Roles.
+const (
+	RoleRPC     = config.RoleRPC
+	RoleRelay   = config.RoleRelay
+	RoleWriter  = config.RoleWriter
+	RoleExpirer = config.RoleExpirer
+)
+
+// minSecret is the least length of the webhook secret in bytes.
+const minSecret = 32
+
+// waitPause is how long a start waits before it asks a server again.
+const waitPause = 500 * time.Millisecond
+
+// Defaults is a Config of all roles that listens on the address (host:port), with every default that
+// a file would have. Database.DSN, Stock.Addr, Kafka.Brokers and Payment.WebhookSecret are still to
+// be set.
+func Defaults(listen string) Config {
+	return Config{
+		RpcServerConf: rpcserver.Conf("order.rpc", listen),
+		Roles:         []string{RoleRPC, RoleRelay, RoleWriter, RoleExpirer},
+		Migrate:       true,
+		Accept: config.Accept{
+			Budget: 2500 * time.Millisecond, ScriptBudget: time.Second, PublishBudget: time.Second,
+			Lanes: 4, MaxBatch: 64, MaxWaiting: 4096, RelayAge: 3 * time.Second, Quiet: 3 * time.Second,
+		},
+		Writer:    config.Writer{Batch: 1000, StepTimeout: 30 * time.Second},
+		AuditWait: 5 * time.Second,
+	}
+}
+
+func check(cfg Config) error {
+	for _, r := range cfg.Roles {
+		if !slices.Contains([]string{RoleRPC, RoleRelay, RoleWriter, RoleExpirer}, r) {
+			return fmt.Errorf("Roles: %q is none of rpc, relay, writer, expirer", r)
+		}
+	}
+	a := cfg.Accept
+	switch {
+	case len(cfg.Roles) == 0:
+		return errors.New("Roles is empty")
+	case a.ScriptBudget+a.PublishBudget > a.Budget:
+		return errors.New("Accept: ScriptBudget and PublishBudget together must not pass Budget")
+	case a.Quiet < a.Budget:
+		return errors.New("Accept: Quiet must be at least Budget, or a rebuild could overlook an order that is still answered")
+	case a.Lanes < 1 || a.MaxBatch < 1 || a.MaxWaiting < 1:
+		return errors.New("Accept: Lanes, MaxBatch and MaxWaiting must be at least 1")
+	case cfg.Writer.Batch < 1 || cfg.Writer.StepTimeout <= 0:
+		return errors.New("Writer: Batch and StepTimeout must be positive")
+	case len(cfg.Payment.WebhookSecret) < minSecret && slices.Contains(cfg.Roles, RoleRPC):
+		return fmt.Errorf("Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
+	}
+	return nil
+}
+
+// App is one process of the order service.
+type App struct {
+	group     *lifecycle.Group
+	rebuilder *order.Rebuilder
+}
+
+// engines are the adapters, each of which Close ends.
+type engines struct {
+	db        *gorm.DB
+	stock     *redisstock.Stock
+	publisher *kafkaevents.Publisher
+	log       *kafkaevents.Log
+	dead      *kafkaevents.DeadLetters
+}
+
+func (e *engines) close() error {
+	var all []error
+	if e.dead != nil {
+		all = append(all, e.dead.Close())
+	}
+	if e.log != nil {
+		all = append(all, e.log.Close())
+	}
+	if e.publisher != nil {
+		all = append(all, e.publisher.Close())
+	}
+	if e.stock != nil {
+		all = append(all, e.stock.Shutdown())
+	}
+	if e.db != nil {
+		all = append(all, sqldb.Close(e.db))
+	}
+	return errors.Join(all...)
+}
+
+// open makes the adapters; none needs its server to be up.
+func open(cfg Config) (e *engines, err error) {
+	e = &engines{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	if e.db, err = sqldb.Open(cfg.Database); err != nil {
+		return e, err
+	}
+	if e.stock, err = redisstock.New(cfg.Stock); err != nil {
+		return e, err
+	}
+	if e.publisher, err = kafkaevents.NewPublisher(cfg.Kafka); err != nil {
+		return e, err
+	}
+	if e.log, err = kafkaevents.NewLog(cfg.Kafka); err != nil {
+		return e, err
+	}
+	e.dead, err = kafkaevents.NewDeadLetters(cfg.Kafka)
+	return e, err
+}
+
+// New checks the configuration and puts the service together. Nothing is connected to, and nothing
+// listens, before Start.
+func New(cfg Config) (*App, error) {
+	if err := check(cfg); err != nil {
+		return nil, fmt.Errorf("order service: %w", err)
+	}
+	e, err := open(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("order service: %w", err)
+	}
+	app, err := assemble(cfg, e)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("order service: %w", err), e.close())
+	}
+	return app, nil
+}
+
+// assemble wires the domain to the adapters and lists the modules in their order: what serves calls
+// comes last, so that it stops first and everything behind it is still there while it drains.
+func assemble(cfg Config, e *engines) (*App, error) {
+	var (
+		stats   = new(order.Stats)
+		logger  = slog.New(logHandler{})
+		now     = time.Now
+		owner   = instanceID()
+		store   = mysqlorders.New(e.db)
+		catalog = order.NewCatalog(store, now)
+	)
+	var (
+		rebuilder *order.Rebuilder
+		reserver  *order.Reserver
+	)
+	returner := order.NewReturner(store, e.stock, stats, logger)
+	relay := order.NewRelay(store, e.stock, e.publisher, stats, owner, cfg.Accept.RelayAge, cfg.Accept.PublishBudget, now, logger,
+		func() { reserver.Recovered() })
+	reserver = order.NewReserver(e.stock, e.publisher, catalog, order.ReserverConfig{
+		AcceptBudget: cfg.Accept.Budget, ScriptBudget: cfg.Accept.ScriptBudget, PublishBudget: cfg.Accept.PublishBudget,
+		Lanes: cfg.Accept.Lanes, MaxBatch: cfg.Accept.MaxBatch, MaxWaiting: cfg.Accept.MaxWaiting,
+	}, stats, now, logger, func(int64) { rebuilder.Kick() })
+	quiet := order.RebuilderConfig{Quiet: cfg.Accept.Quiet}
+	if cfg.Accept.Sole {
+		quiet.Drain = reserver.Drain
+	}
+	rebuilder = order.NewRebuilder(store, e.stock, relay, e.log, catalog, quiet, stats, owner, now, logger)
+	orders := order.NewOrders(store, e.stock, catalog, stats, now, logger, returner.Kick)
+	sales := order.NewSales(store, e.stock, catalog, e.log, rebuilder, stats, now)
+	provider := sandboxpay.New(cfg.Payment.SandboxWebhook, []byte(cfg.Payment.WebhookSecret))
+	payments := order.NewPayments(store, orders, provider, []byte(cfg.Payment.WebhookSecret), stats, now)
+	expirer := order.NewExpirer(store, stats, now, logger, returner.Kick)
+	writerConfig := order.DefaultWriterConfig()
+	writerConfig.Batch, writerConfig.StepTimeout = cfg.Writer.Batch, cfg.Writer.StepTimeout
+	writer := order.NewWriter(store, func() (order.Feed, error) {
+		return kafkaevents.NewFeed(cfg.Kafka, feedHooks(logger))
+	}, e.dead, writerConfig, stats, now, logger, returner.Kick)
+
+	auditor := order.NewAuditor(store, e.stock, e.log, cfg.AuditWait)
+	health := &health{store: store, stock: e.stock, log: e.log, stats: stats, rebuilder: rebuilder}
+	metrics := newCollector(stats)
+	modules := []lifecycle.Module{
+		{Name: "engines", Stop: func(context.Context) error { return e.close() }},
+		{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, e.db, logger) }},
+		{Name: "topics", Start: func(ctx context.Context) error {
+			return waitFor(ctx, logger, "kafka", func(ctx context.Context) error { return kafkaevents.EnsureTopics(ctx, cfg.Kafka) })
+		}},
+		{Name: "metrics", Start: metrics.register, Stop: metrics.unregister},
+	}
+	role := func(name string, start func(), stop func(context.Context) error, roles ...string) {
+		for _, r := range roles {
+			if slices.Contains(cfg.Roles, r) {
+				modules = append(modules, lifecycle.Module{
+					Name: name, Start: func(context.Context) error { start(); return nil }, Stop: stop,
+				})
+				return
+			}
+		}
+	}
+	role("returner", returner.Start, returner.Stop, RoleExpirer)
+	role("writer", writer.Start, writer.Stop, RoleWriter)
+	role("relay", relay.Start, relay.Stop, RoleRelay)
+	role("rebuilder", rebuilder.Start, rebuilder.Stop, RoleRelay)
+	role("expirer", expirer.Start, expirer.Stop, RoleExpirer)
+	role("refunder", payments.Start, payments.Stop, RoleExpirer)
+	if slices.Contains(cfg.Roles, RoleWriter) {
+		health.writer = writer
+	}
+	if slices.Contains(cfg.Roles, RoleRPC) {
+		svcCtx := &svc.ServiceContext{
+			Reserver: reserver, Orders: orders, Sales: sales, Payments: payments, Auditor: auditor, Health: health.parts,
+		}
+		rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
+			orderpb.RegisterOrderServiceServer(g, server.NewOrderServiceServer(svcCtx))
+		})
+		if err != nil {
+			return nil, err
+		}
+		modules = append(modules,
+			lifecycle.Module{Name: "payment provider", Stop: func(context.Context) error { provider.Close(); return nil }},
+			lifecycle.Module{Name: "order watch", Start: func(context.Context) error { orders.Start(); return nil }, Stop: orders.Stop},
+			lifecycle.Module{Name: "reserver", Stop: reserver.Close},
+			lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: func(ctx context.Context) error {
+				orders.EndWatches()
+				return rpc.Stop(ctx)
+			}},
+		)
+	}
+	return &App{group: lifecycle.New(modules...), rebuilder: rebuilder}, nil
+}
+
+func feedHooks(logger *slog.Logger) kafkaevents.FeedHooks {
+	return kafkaevents.FeedHooks{
+		OnSkip: func(partition int, from, to int64) {
+			logger.Error("kafka dropped orders that no writer had read", "partition", partition, "from", from, "to", to)
+		},
+	}
+}
+
+// instanceID tells instances apart in leases.
+func instanceID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	return hex.EncodeToString(b[:])
+}
+
+func schema(ctx context.Context, cfg Config, db *gorm.DB, logger *slog.Logger) error {
+	return waitFor(ctx, logger, "mysql", func(ctx context.Context) error {
+		if cfg.Migrate {
+			return mysqlorders.Migrate(ctx, db)
+		}
+		return sqldb.Check(ctx, db, mysqlorders.Migrations(), mysqlorders.VersionTable)
+	})
+}
+
+// waitFor does f until it succeeds or ctx ends, so that start order does not matter, and says what
+// it waits for.
+func waitFor(ctx context.Context, logger *slog.Logger, what string, f func(ctx context.Context) error) error {
+	said := ""
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for %s: %w", what, err)
+		}
+		if err.Error() != said {
+			said = err.Error()
+			logger.Warn("waiting for "+what, "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", what, err)
+		case <-time.After(waitPause):
+		}
+	}
+}
+
+// Start brings the schema and the topics up to date, waiting for their servers until ctx ends, starts
+// the roles, and returns when the service listens (with the role rpc). When it fails, everything is
+// stopped.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.group.Start(ctx); err != nil {
+		return fmt.Errorf("order service: %w", err)
+	}
+	return nil
+}
+
+// Ready waits until every live sale can sell, in a process with the role relay, or until ctx ends.
+func (a *App) Ready(ctx context.Context) error {
+	select {
+	case <-a.rebuilder.Fit():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the sales to be built: %w", ctx.Err())
+	}
+}
+
+// Stop takes no more calls, lets those under way end until ctx does, ends the roles after their
+// batch and closes every connection.
+func (a *App) Stop(ctx context.Context) error { return a.group.Stop(ctx) }

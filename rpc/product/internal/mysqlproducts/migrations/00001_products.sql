@@ -1,0 +1,28 @@
+-- Every statement runs on MySQL, MariaDB and SQLite. Times are milliseconds since the Unix epoch.
+
+-- +goose Up
+
+-- Services that share a database share this table; each has rows of its own.
+CREATE TABLE IF NOT EXISTS counters (
+    name  VARCHAR(64) NOT NULL PRIMARY KEY,
+    value BIGINT      NOT NULL
+);
+
+-- price is in minor units of the currency (ISO 4217).
+CREATE TABLE IF NOT EXISTS products (
+    id            BIGINT        NOT NULL PRIMARY KEY,
+    title         VARCHAR(120)  NOT NULL,
+    description   TEXT          NOT NULL,
+    image_url     VARCHAR(2048) NOT NULL,
+    price         BIGINT        NOT NULL,
+    currency      CHAR(3)       NOT NULL,
+    created_at_ms BIGINT        NOT NULL,
+    updated_at_ms BIGINT        NOT NULL
+);
+
+-- Last, so that a migration that was cut off can run again.
+INSERT INTO counters (name, value) VALUES ('products', 0);
+
+-- +goose Down
+DROP TABLE products;
+DELETE FROM counters WHERE name = 'products';

@@ -1,0 +1,78 @@
+// Package productapp assembles the product service: for its own main, and for the program that runs
+// the whole platform in one process.
+package productapp
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/rpcserver"
+	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/rpc/product/internal/config"
+	"github.com/seckill-go/seckill/rpc/product/internal/mysqlproducts"
+	"github.com/seckill-go/seckill/rpc/product/internal/product"
+	"github.com/seckill-go/seckill/rpc/product/internal/server"
+	"github.com/seckill-go/seckill/rpc/product/internal/svc"
+	"github.com/seckill-go/seckill/rpc/product/productpb"
+	"google.golang.org/grpc"
+	"gorm.io/gorm"
+)
+
+// Config is the service's configuration.
+type Config = config.Config
+
+// Defaults is a Config that listens on the address (host:port), with every default that a file
+// would have. Database.DSN is still to be set.
+func Defaults(listen string) Config {
+	return Config{RpcServerConf: rpcserver.Conf("product.rpc", listen), Migrate: true}
+}
+
+// App is one product service.
+type App struct{ group *lifecycle.Group }
+
+// New checks the configuration and puts the service together. Nothing is connected to, and nothing
+// listens, before Start.
+func New(cfg Config) (*App, error) {
+	db, err := sqldb.Open(cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	products, err := product.New(mysqlproducts.New(db), time.Now)
+	if err != nil {
+		_ = sqldb.Close(db) // nothing was connected yet
+		return nil, err
+	}
+	rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
+		productpb.RegisterProductServiceServer(g, server.NewProductServiceServer(svc.NewServiceContext(products)))
+	})
+	if err != nil {
+		_ = sqldb.Close(db) // nothing was connected yet
+		return nil, err
+	}
+	return &App{group: lifecycle.New(
+		lifecycle.Module{Name: "database", Stop: func(context.Context) error { return sqldb.Close(db) }},
+		lifecycle.Module{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, db) }},
+		lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: rpc.Stop},
+	)}, nil
+}
+
+func schema(ctx context.Context, cfg Config, db *gorm.DB) error {
+	if cfg.Migrate {
+		return mysqlproducts.Migrate(ctx, db)
+	}
+	return mysqlproducts.Check(ctx, db)
+}
+
+// Start brings the schema up to date (Config.Migrate) or checks it, and returns when the service
+// listens. When it fails, everything is stopped.
+func (a *App) Start(ctx context.Context) error {
+	if err := a.group.Start(ctx); err != nil {
+		return fmt.Errorf("product service: %w", err)
+	}
+	return nil
+}
+
+// Stop takes no more calls, lets those under way end until ctx does, and closes the database.
+func (a *App) Stop(ctx context.Context) error { return a.group.Stop(ctx) }

@@ -1,0 +1,140 @@
+package imports
+
+// module is the import path before every package of the project.
+const module = "github.com/seckill-go/seckill/"
+
+// std stands for the standard library in Allow.
+const std = "$gostd"
+
+// Layer is a set of packages and what they may import. Tests (_test.go) are free.
+type Layer struct {
+	// Name is the name of the depguard rule.
+	Name string
+	// Dirs are the folders concerned, relative to the root; "/**" at the end takes in those below.
+	// "**" alone is every folder.
+	Dirs []string
+	// Except are folders that Dirs would take in but that are left out.
+	Except []string
+	// Allow, where it is not empty, lists all that may be imported, by prefix of the import path.
+	Allow []string
+	// Deny lists what may not be, by prefix.
+	Deny []string
+}
+
+// drivers are the ways to a database, to Redis and to Kafka.
+var drivers = []string{
+	module + "internal/sqldb", "gorm.io/", "database/sql", "github.com/glebarez/", "github.com/go-sql-driver/",
+	"github.com/redis/", "github.com/alicebob/miniredis", "github.com/segmentio/kafka-go", "github.com/twmb/franz-go",
+}
+
+// Table is the import table. A package may be in several layers; each must be content.
+func Table() []Layer {
+	table := []Layer{
+		{
+			// What every other layer may lean on leans on nothing.
+			Name: "foundation", Dirs: []string{"internal/errs", "internal/gather", "internal/lifecycle"},
+			Allow: []string{std},
+		},
+		{
+			Name: "transport", Dirs: []string{"internal/transport"},
+			Allow: []string{
+				std, module + "internal/errs", "google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc",
+				"github.com/zeromicro/go-zero/core/logx", "github.com/zeromicro/go-zero/core/breaker",
+			},
+		},
+		{
+			// The engines are for the all-in-one and for tests: production code never meets them.
+			Name: "embedded", Dirs: []string{"**"},
+			Except: []string{"cmd/seckill/**", "internal/embedded/**", "test/**"},
+			Deny:   []string{module + "internal/embedded"},
+		},
+		{
+			Name: "gateway", Dirs: []string{"api/**"},
+			Deny: append([]string{
+				module + "rpc/order/internal", module + "rpc/product/internal", module + "rpc/user/internal",
+				module + "rpc/order/orderapp", module + "rpc/product/productapp", module + "rpc/user/userapp",
+			}, drivers...),
+		},
+		{
+			Name: "gateway-logic", Dirs: []string{"api/internal/logic/**", "api/internal/svc"},
+			Allow: []string{
+				std, module + "api/internal/", module + "internal/errs", module + "internal/gather",
+				module + "internal/accesstoken",
+				module + "rpc/order/orderpb", module + "rpc/order/orderservice",
+				module + "rpc/product/productpb", module + "rpc/product/productservice",
+				module + "rpc/user/userpb", module + "rpc/user/userservice",
+				"github.com/zeromicro/go-zero/core/logx", "github.com/zeromicro/go-zero/rest",
+				"github.com/zeromicro/go-zero/zrpc", "google.golang.org/grpc", "golang.org/x/sync/errgroup",
+			},
+		},
+		{
+			Name: "command", Dirs: []string{"cmd/**"},
+			Deny: drivers,
+		},
+	}
+	for _, name := range []string{"order", "product", "user"} {
+		table = append(table, service(name)...)
+	}
+	return append(table, adapters()...)
+}
+
+// service is the layers that every RPC service has.
+func service(name string) []Layer {
+	home := module + "rpc/" + name + "/"
+	domain := home + "internal/" + name
+	allow := []string{std, module + "internal/errs", module + "internal/gather"}
+	if name == "product" {
+		// The list of currencies: data, as unicode is.
+		allow = append(allow, "golang.org/x/text/currency")
+	}
+	return []Layer{
+		{
+			Name: name + "-domain", Dirs: []string{"rpc/" + name + "/internal/" + name},
+			Allow: allow,
+		},
+		{
+			Name: name + "-logic", Dirs: []string{"rpc/" + name + "/internal/logic"},
+			Allow: []string{
+				std, domain, home + name + "pb", home + "internal/svc", module + "internal/errs",
+				"github.com/zeromicro/go-zero/core/logx",
+			},
+		},
+		{
+			// What the use cases are, for logic.
+			Name: name + "-svc", Dirs: []string{"rpc/" + name + "/internal/svc"},
+			Allow: []string{std, domain, module + "internal/errs"},
+		},
+		{
+			// The assembly carries the pool that sqldb opened to the adapters: hence gorm's name here.
+			Name: name + "-app",
+			Dirs: []string{
+				"rpc/" + name + "/" + name + "app", "rpc/" + name + "/internal/config", "rpc/" + name + "/internal/server",
+			},
+			Allow: []string{
+				std, home, module + "internal/", "github.com/zeromicro/go-zero/", "google.golang.org/grpc",
+				"gorm.io/gorm", "github.com/prometheus/client_golang/prometheus",
+			},
+		},
+	}
+}
+
+// adapters each know their domain and one driver.
+func adapters() []Layer {
+	adapter := func(dir, domain string, more ...string) Layer {
+		name := dir[len("rpc/"+domain+"/internal/"):]
+		return Layer{Name: name, Dirs: []string{dir}, Allow: append([]string{
+			std, module + "rpc/" + domain + "/internal/" + domain, module + "internal/errs",
+		}, more...)}
+	}
+	sql := []string{module + "internal/sqldb", "gorm.io/gorm"}
+	return []Layer{
+		adapter("rpc/order/internal/redisstock", "order", "github.com/redis/go-redis/v9"),
+		adapter("rpc/order/internal/kafkaevents", "order",
+			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
+		adapter("rpc/order/internal/mysqlorders", "order", sql...),
+		adapter("rpc/order/internal/sandboxpay", "order"),
+		adapter("rpc/product/internal/mysqlproducts", "product", sql...),
+		adapter("rpc/user/internal/mysqlusers", "user", sql...),
+		adapter("rpc/user/internal/argon2id", "user", "golang.org/x/crypto/argon2"),
+	}
+}
