@@ -133,12 +133,14 @@ func (a *App) assemble(o options) error {
 	}
 	h := a.cfg.HTTP
 	a.server = &http.Server{
-		Handler:           httpserve.Edge(routed, h.BodyTimeout),
+		Handler:           httpserve.Edge(routed),
 		ReadHeaderTimeout: h.HeaderTimeout,
-		WriteTimeout:      h.WriteTimeout,
-		IdleTimeout:       h.IdleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          httpserve.ErrorLog(),
+		// It ends with the body: net/http lifts it then, so it cuts no stream and no long call.
+		ReadTimeout:    h.BodyTimeout,
+		WriteTimeout:   h.WriteTimeout,
+		IdleTimeout:    h.IdleTimeout,
+		MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog:       httpserve.ErrorLog(),
 	}
 	return nil
 }

@@ -329,7 +329,7 @@ func TestABodyMustArriveInTime(t *testing.T) {
 	}
 }
 
-// TestAConnectionIsKept: the body's deadline is lifted, so the next request on the connection may come
+// TestAConnectionIsKept: the deadline of a body ends with it, so the next request on the connection may come
 // later than it.
 func TestAConnectionIsKept(t *testing.T) {
 	p := start(t, func(c *Config) { c.HTTP.BodyTimeout = 30 * time.Millisecond })

@@ -20,6 +20,7 @@ import (
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
 	"github.com/spf13/cobra"
+	"github.com/zeromicro/go-zero/core/logx"
 )
 
 // auditOptions are the flags of audit.
@@ -69,6 +70,7 @@ Exit codes: 0 the promises hold, 1 one is broken, 2 it could not be told.`,
 	f.BoolVar(&o.repair, "repair", false, "build the stock of a sale that is not in order anew from Kafka and MySQL")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.data = *data
+		logx.Disable() // what the adapters would log is in the report
 		return audit(cmd.Context(), o, cmd.OutOrStdout())
 	}
 	return cmd

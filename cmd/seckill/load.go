@@ -18,6 +18,7 @@ import (
 	"github.com/seckill-go/seckill/cmd/seckill/internal/load"
 	"github.com/seckill-go/seckill/internal/accesstoken"
 	"github.com/spf13/cobra"
+	"github.com/zeromicro/go-zero/core/logx"
 )
 
 // defaultAddr is the gateway without --addr and without a data folder that knows better.
@@ -115,6 +116,8 @@ func newLoadCmd() *cobra.Command {
 	cmd.MarkFlagsMutuallyExclusive("sale", "stock")
 	cmd.MarkFlagsOneRequired("sale", "stock")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		// go-zero logs each signal to stdout, into the report.
+		logx.Disable()
 		o.data, o.format = *data, *output
 		if err := o.complete(f.Changed); err != nil {
 			return err

@@ -9,8 +9,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/zeromicro/go-zero/core/proc"
 )
 
 // Exit codes of every command.
@@ -35,9 +37,14 @@ func failed(format string, args ...any) error { return failedError{fmt.Sprintf(f
 
 func main() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) }
 
+// libraryForceQuit is when go-zero's own signal handler, which is there as soon as it is linked in,
+// may kill the process after a first signal: never before a command of ours is done by itself.
+const libraryForceQuit = 24 * time.Hour
+
 // Main runs a command line and returns the exit code. The first SIGINT or SIGTERM ends the command's
 // context; a second one ends the process.
 func Main(args []string, stdout, stderr io.Writer) int {
+	proc.Setup(proc.ShutdownConf{WrapUpTime: libraryForceQuit, WaitTime: libraryForceQuit})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)()

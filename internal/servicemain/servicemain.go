@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -25,22 +26,26 @@ type App interface {
 	Stop(ctx context.Context) error
 }
 
-// Main runs a service until SIGINT or SIGTERM and exits: 0 when it drained, 1 when it could not
-// start or drain. build makes the service from its configuration. Flags: -f the configuration
-// file, -check only checks it.
-func Main[C any](name, file string, build func(C) (App, error)) {
+// Build makes a service from its configuration and says where it will listen.
+type Build[C any] func(C) (app App, listen string, err error)
+
+// Main is a program's main: it runs until SIGINT or SIGTERM and exits, 0 when all went well and 1,
+// with the error on stderr, when not.
+func Main(run func(ctx context.Context, args []string, out io.Writer) error, args []string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := Run(ctx, name, file, build, os.Args[1:], os.Stdout); err != nil {
+	err := run(ctx, args, os.Stdout)
+	stop()
+	if err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+			fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
 		}
 		os.Exit(1)
 	}
 }
 
-// Run is Main with its surroundings given: it serves until ctx ends, then drains.
-func Run[C any](ctx context.Context, name, file string, build func(C) (App, error), args []string, out io.Writer) error {
+// Run runs a service by its command line until ctx ends, then drains it for at most Drain. Flags: -f
+// the configuration file (file without it), -check only checks it.
+func Run[C any](ctx context.Context, name, file string, build Build[C], args []string, out io.Writer) error {
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	path := flags.String("f", file, "the configuration file")
 	check := flags.Bool("check", false, "check the configuration and exit")
@@ -51,7 +56,7 @@ func Run[C any](ctx context.Context, name, file string, build func(C) (App, erro
 	if err := configload.Load(*path, &cfg); err != nil {
 		return err
 	}
-	app, err := build(cfg)
+	app, listen, err := build(cfg)
 	if err != nil {
 		return err
 	}
@@ -62,7 +67,7 @@ func Run[C any](ctx context.Context, name, file string, build func(C) (App, erro
 	if err := app.Start(ctx); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintln(out, name, "is up")
+	_, _ = fmt.Fprintln(out, name, "listens on", listen)
 	<-ctx.Done()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), Drain)
 	defer cancel()

@@ -49,7 +49,7 @@ type Purchase struct {
 
 // HTTP bounds connections.
 type HTTP struct {
-	// HeaderTimeout is for a request's headers, BodyTimeout for its body.
+	// HeaderTimeout is for a request's headers, BodyTimeout for headers and body together.
 	HeaderTimeout time.Duration `json:",default=5s"`
 	BodyTimeout   time.Duration `json:",default=10s"`
 	// WriteTimeout ends an answer, counted from the request's headers; it must be longer than the

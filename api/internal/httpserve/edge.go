@@ -4,11 +4,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
-	"time"
 
 	"github.com/seckill-go/seckill/api/internal/strictjson"
 	"github.com/seckill-go/seckill/internal/errs"
@@ -19,9 +17,8 @@ import (
 const requestIDHeader = "X-Request-Id"
 
 // Edge is what every request passes first: it gets an id, safe headers, a body that is bounded in
-// bytes and in time, and a problem instead of a cut connection when next panics. A body must have
-// arrived within bodyTimeout; after that nothing reads any more and the connection is closed.
-func Edge(next http.Handler, bodyTimeout time.Duration) http.Handler {
+// bytes, and a problem instead of a cut connection when next panics.
+func Edge(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
 		h := w.Header()
@@ -30,7 +27,7 @@ func Edge(next http.Handler, bodyTimeout time.Duration) http.Handler {
 		r = r.WithContext(transport.WithRequestID(r.Context(), id))
 		tracked := &trackedWriter{ResponseWriter: w}
 		if r.Body != nil && r.Body != http.NoBody {
-			r.Body = timedBody(w, http.MaxBytesReader(w, r.Body, strictjson.MaxBody), bodyTimeout)
+			r.Body = http.MaxBytesReader(w, r.Body, strictjson.MaxBody)
 		}
 		defer recoverTo(tracked, r)
 		next.ServeHTTP(tracked, r)
@@ -109,32 +106,3 @@ func (w *trackedWriter) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *trackedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// timedBody bounds the time for the body. http.Server.ReadTimeout would do so too, but it also ends
-// the context of every handler that works longer than it.
-func timedBody(w http.ResponseWriter, body io.ReadCloser, timeout time.Duration) io.ReadCloser {
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(timeout)); err != nil {
-		return body // a writer without a connection, which has nothing to wait for
-	}
-	return &deadlineBody{ReadCloser: body, control: control}
-}
-
-type deadlineBody struct {
-	io.ReadCloser
-	control *http.ResponseController
-	lifted  bool
-}
-
-// Read lifts the deadline once the whole body is there: what comes next on the connection is the next
-// request, or the client leaving.
-func (b *deadlineBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if errors.Is(err, io.EOF) && !b.lifted {
-		b.lifted = true
-		if err := b.control.SetReadDeadline(time.Time{}); err != nil {
-			return n, err
-		}
-	}
-	return n, err
-}

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/logx"
@@ -28,7 +27,7 @@ func captureLog(t *testing.T) *bytes.Buffer {
 
 func ask(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	Edge(h, time.Second).ServeHTTP(w, r)
+	Edge(h).ServeHTTP(w, r)
 	return w
 }
 

@@ -38,10 +38,20 @@ func Register(ctx context.Context, client *gateway.Client, count, workers int, d
 		}
 		group.Go(func() error {
 			who := gateway.Credentials{Username: fmt.Sprintf("load%s%07d", run[:12], i), Password: password}
-			if err := patiently(groupCtx, func() error { return client.Register(groupCtx, who) }); err != nil {
+			asked := false
+			err := patiently(groupCtx, func() error {
+				err := client.Register(groupCtx, who)
+				var p *gateway.Problem
+				if asked && errors.As(err, &p) && p.Code == "username_taken" {
+					return nil // the call that was answered "later" had made the account
+				}
+				asked = true
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			err := patiently(groupCtx, func() error {
+			err = patiently(groupCtx, func() error {
 				session, err := client.Login(groupCtx, who)
 				tokens[i] = session.AccessToken
 				return err

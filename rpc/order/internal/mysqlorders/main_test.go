@@ -4,24 +4,18 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/glebarez/sqlite"
 	"gorm.io/gorm"
 
+	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
 func TestMain(m *testing.M) {
-	// The pragmas of the embedded platform.
-	sqldb.Register("sqlite", func(dsn string) (gorm.Dialector, error) {
-		return sqlite.Open("file:" + strings.TrimPrefix(dsn, "sqlite:") +
-			"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=busy_timeout(30000)"), nil
-	})
 	code := m.Run()
 	testservers.StopMariaDB()
 	os.Exit(code)
@@ -32,7 +26,13 @@ func forEachDatabase[T interface {
 	testing.TB
 	Run(string, func(T)) bool
 }](t T, f func(t T, db *gorm.DB)) {
-	t.Run("sqlite", func(t T) { f(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "orders.db"))) })
+	t.Run("sqlite", func(t T) {
+		dsn, err := embedded.SQLiteDSN(filepath.Join(t.TempDir(), "orders.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f(t, openTest(t, dsn))
+	})
 	t.Run("mariadb", func(t T) { f(t, openTest(t, testservers.MariaDB(t))) })
 }
 

@@ -111,8 +111,9 @@ func (s *Store) Sales(ctx context.Context, page order.Page) ([]order.Sale, strin
 // ended, or that has unpaid orders or returns that are not settled.
 func (s *Store) LiveSales(ctx context.Context, now time.Time) ([]order.Sale, error) {
 	var rows []saleRow
+	// The index is named for MySQL, as in selectOrdersOfUsers.
 	err := s.read(ctx).Where(`phase <> ? AND (ends_at_ms > ?
-		OR EXISTS (SELECT 1 FROM orders WHERE orders.sale_id = sales.id AND orders.state = ?)
+		OR EXISTS (SELECT 1 FROM orders /*! FORCE INDEX (orders_of_sale) */ WHERE orders.sale_id = sales.id AND orders.state = ?)
 		OR EXISTS (SELECT 1 FROM unit_returns WHERE unit_returns.sale_id = sales.id))`,
 		string(order.PhaseDraft), millis(now.Add(-liveAfterEnd)), string(order.StatePending)).
 		Order("id").Find(&rows).Error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,11 +31,12 @@ func TestWriteStoresWhatAdmitAllows(t *testing.T) {
 			event(t, a.ID, 1, 3, 12, 2, "a12"),
 			event(t, a.ID, 1, 5, 10, 1, "a10 over"),
 			event(t, a.ID, 1, 6, 13, 1, "a13"),
+			event(t, b.ID, 1, 2, 10, 1, "b10"), // the same key in the same batch
 			{OrderID: missing, UserID: 1, Quantity: 1, KeyHash: order.HashKey("m"), ReservedAt: noon},
 		}
 		want := []order.Written{
 			order.WrittenNew, order.WrittenRejected, order.WrittenNew, order.WrittenNew, order.WrittenNew,
-			order.WrittenRejected, order.WrittenNew, order.WrittenUnknownSale,
+			order.WrittenRejected, order.WrittenNew, order.WrittenRejected, order.WrittenUnknownSale,
 		}
 		if got := write(t, s, events...); !slices.Equal(got, want) {
 			t.Fatalf("written %v, want %v", got, want)
@@ -55,6 +57,11 @@ func TestWriteStoresWhatAdmitAllows(t *testing.T) {
 		if o != wantOrder {
 			t.Errorf("order %+v\nwant  %+v", o, wantOrder)
 		}
+		o, err = s.Order(context.Background(), events[7].OrderID)
+		must(t, err)
+		if o.State != order.StateRejected || o.Reason != order.ReasonDuplicateKey {
+			t.Errorf("second order of a key %+v", o)
+		}
 		o, err = s.Order(context.Background(), events[1].OrderID)
 		must(t, err)
 		if o.State != order.StateRejected || o.Reason != order.ReasonStock || o.KeyHash != "" || !o.ExpiresAt.IsZero() {
@@ -65,6 +72,7 @@ func TestWriteStoresWhatAdmitAllows(t *testing.T) {
 		wantReturns := []order.Return{
 			{OrderID: events[1].OrderID, SaleID: a.ID, UserID: 11, Quantity: 2, Floor: 1},
 			{OrderID: events[5].OrderID, SaleID: a.ID, UserID: 10, Quantity: 1, Floor: 1},
+			{OrderID: events[7].OrderID, SaleID: b.ID, UserID: 10, Quantity: 1, Floor: 1},
 		}
 		if !slices.Equal(returns, wantReturns) {
 			t.Errorf("returns %+v\nwant    %+v", returns, wantReturns)
@@ -292,6 +300,32 @@ func TestConcurrentWriters(t *testing.T) {
 			if len(over) > 0 {
 				t.Errorf("users over the limit: %+v", over)
 			}
+		}
+	})
+}
+
+// TestWriteReadsByUser: what a batch costs must not grow with the sale, also while the optimizer knows
+// nothing about the table yet.
+func TestWriteReadsByUser(t *testing.T) {
+	forEachDatabase(t, func(t *testing.T, db *gorm.DB) {
+		s := New(db)
+		sale := newSale(t, s, 1000, 1)
+		var events []order.Event
+		users := make([]int64, maxList)
+		for i := range users {
+			users[i] = int64(i) + 1
+			events = append(events, event(t, sale.ID, 1, users[i], users[i], 1, "k"))
+		}
+		write(t, s, events...)
+		explain, column := "EXPLAIN ", "type"
+		if sqldb.IsSQLite(db) {
+			explain, column = "EXPLAIN QUERY PLAN ", "detail"
+		}
+		var plan []map[string]any
+		must(t, db.Raw(explain+selectOrdersOfUsers, sale.ID, users).Scan(&plan).Error)
+		got := fmt.Sprint(plan[0][column])
+		if got != "range" && !strings.Contains(got, "(user_id=? AND sale_id=?)") {
+			t.Errorf("the plan is %v, want a search by user and sale", plan)
 		}
 	})
 }

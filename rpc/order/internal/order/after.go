@@ -2,6 +2,8 @@ package order
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -88,10 +90,14 @@ func (e *Expirer) step(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	var all error // one order's trouble does not stop the others
 	for _, id := range due {
 		_, moved, err := e.store.End(ctx, id, StateExpired, now)
 		if err != nil {
-			return false, err
+			all = errors.Join(all, fmt.Errorf("expire order %s: %w", id, err))
+			if ctx.Err() != nil {
+				break
+			}
 		}
 		if moved {
 			e.stats.Expired.Add(1)
@@ -100,5 +106,5 @@ func (e *Expirer) step(ctx context.Context) (bool, error) {
 	if len(due) > 0 {
 		e.returned()
 	}
-	return len(due) == expiryBatch, nil
+	return len(due) == expiryBatch, all
 }

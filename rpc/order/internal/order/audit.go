@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
@@ -120,6 +121,10 @@ func (a *Auditor) look(ctx context.Context, saleID int64, expected []ID, waitUnt
 	if err != nil {
 		return rep, err
 	}
+	waitedBefore, err := a.returns(ctx, saleID)
+	if err != nil {
+		return rep, err
+	}
 	redis, err := a.readRedis(ctx, saleID)
 	if err != nil {
 		return rep, fmt.Errorf("read Redis: %w", err)
@@ -138,36 +143,40 @@ func (a *Auditor) look(ctx context.Context, saleID int64, expected []ID, waitUnt
 	if err != nil {
 		return rep, fmt.Errorf("read MySQL: %w", err)
 	}
-	returns, err := a.store.Returns(ctx, maxReturns)
+	_, held, err := a.store.Counts(ctx, saleID)
 	if err != nil {
 		return rep, fmt.Errorf("read MySQL: %w", err)
 	}
-	waiting := int64(0)
-	for _, r := range returns {
-		if r.SaleID == saleID {
-			waiting++
-		}
+	over, err := a.store.OverLimit(ctx, saleID, maxFindings)
+	if err != nil {
+		return rep, fmt.Errorf("read MySQL: %w", err)
 	}
-	if redis.after, err = a.stock.State(ctx, saleID); err != nil {
-		return rep, fmt.Errorf("read Redis: %w", err)
-	}
+	// What moved since the first look shows in what is read from here on, and in this order: an order
+	// that ended shows in the units sold, which another order may have raised again, or in its return,
+	// or, once that is applied, in Redis's count of changes.
 	sale, err := a.store.Sale(ctx, saleID)
 	if err != nil {
 		return rep, fmt.Errorf("read MySQL: %w", err)
 	}
+	waiting, err := a.returns(ctx, saleID)
+	if err != nil {
+		return rep, err
+	}
+	if redis.after, err = a.stock.State(ctx, saleID); err != nil {
+		return rep, fmt.Errorf("read Redis: %w", err)
+	}
 
 	moved := redis.before.Generation != redis.after.Generation || redis.before.Changes != redis.after.Changes ||
 		first.Sold != sale.Sold || first.Version != sale.Version || first.Generation != sale.Generation ||
-		sale.Generation != sale.Floor
-	quiet := !moved && lag == 0 && waiting == 0 && len(redis.outbox) == 0
+		!maps.Equal(waitedBefore, waiting)
+	usable := sale.Phase == PhaseDraft || unfit(redis.after, sale) == ""
+	quiet := !moved && usable && lag == 0 && len(waiting) == 0 && len(redis.outbox) == 0
 	figures(&rep, sale, redis, orders, events)
-	rep.Figures["queueLag"], rep.Figures["returnsWaiting"] = lag, waiting
+	rep.Figures["queueLag"], rep.Figures["returnsWaiting"], rep.Figures["held"] = lag, int64(len(waiting)), held
 	if quiet {
 		rep.Figures["quiet"] = 1
 	}
-	if err := a.checkMySQL(ctx, &rep, sale, orders, moved); err != nil {
-		return rep, fmt.Errorf("read MySQL: %w", err)
-	}
+	checkMySQL(&rep, sale, orders, over, moved)
 	if sale.Phase != PhaseDraft {
 		checkRedis(&rep, sale, redis, orders, moved, quiet)
 	}
@@ -258,7 +267,22 @@ func figures(rep *Report, sale Sale, redis redisView, orders map[ID]Order, event
 	f["outboxOrders"], f["generation"] = int64(len(redis.outbox)), sale.Generation
 }
 
-func (a *Auditor) checkMySQL(ctx context.Context, rep *Report, sale Sale, orders map[ID]Order, moved bool) error {
+// returns reads the sale's returns that are not settled.
+func (a *Auditor) returns(ctx context.Context, saleID int64) (map[ID]bool, error) {
+	all, err := a.store.Returns(ctx, maxReturns)
+	if err != nil {
+		return nil, fmt.Errorf("read MySQL: %w", err)
+	}
+	waiting := map[ID]bool{}
+	for _, r := range all {
+		if r.SaleID == saleID {
+			waiting[r.OrderID] = true
+		}
+	}
+	return waiting, nil
+}
+
+func checkMySQL(rep *Report, sale Sale, orders map[ID]Order, over []Held, moved bool) {
 	keys := map[string]ID{}
 	for id, o := range orders {
 		if o.State == StateRejected {
@@ -274,33 +298,26 @@ func (a *Auditor) checkMySQL(ctx context.Context, rep *Report, sale Sale, orders
 		}
 	}
 	// The orders were read in chunks while they may have moved; these are one moment each.
-	over, err := a.store.OverLimit(ctx, sale.ID, maxFindings)
-	if err != nil {
-		return err
-	}
 	for _, h := range over {
 		rep.find(3, FindingOverLimit, 0, h.UserID, "holds %d units, the limit is %d", h.Quantity, sale.PerUserLimit)
 	}
-	_, held, err := a.store.Counts(ctx, sale.ID)
-	if err != nil {
-		return err
-	}
-	rep.Figures["held"] = held
+	held := rep.Figures["held"]
 	if held > sale.Stock {
 		rep.find(1, FindingOversold, 0, 0, "orders hold %d units of %d", held, sale.Stock)
 	} else if held != sale.Sold && !moved {
 		rep.find(1, FindingCounter, 0, 0, "orders hold %d units, the counter says %d", held, sale.Sold)
 	}
-	return nil
 }
 
 func checkRedis(rep *Report, sale Sale, redis redisView, orders map[ID]Order, moved, quiet bool) {
 	state := redis.after
-	if state.Generation != redis.before.Generation || sale.Generation != sale.Floor {
+	if state.Generation != redis.before.Generation {
 		return // rebuilt under our eyes: the next look sees one generation
 	}
-	if !state.Built || state.Fenced || state.Closed {
-		rep.find(4, FindingNotBuilt, 0, 0, "built %t, fenced %t, closed %t", state.Built, state.Fenced, state.Closed)
+	if why := unfit(state, sale); why != "" {
+		if sale.Generation == sale.Floor { // otherwise it is being rebuilt
+			rep.find(4, FindingNotBuilt, 0, 0, "%s", why)
+		}
 		return
 	}
 	if state.Generation > sale.Generation {

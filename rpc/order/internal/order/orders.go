@@ -57,7 +57,8 @@ func (o *Orders) Stop(ctx context.Context) error { return o.loop.stop(ctx) }
 func (o *Orders) EndWatches() { o.endOnce.Do(func() { close(o.ending) }) }
 
 // Get reads a user's order: from MySQL, or from Redis while the writer has not written it yet.
-// Errors: not_found, forbidden.
+// Errors: not_found, forbidden, and unavailable while Redis has lost what it knew and MySQL may not
+// have the order yet.
 func (o *Orders) Get(ctx context.Context, id ID, userID int64) (Order, error) {
 	ord, err := o.store.Order(ctx, id)
 	if errors.Is(err, ErrNoOrder) {
@@ -99,7 +100,24 @@ func (o *Orders) accepted(ctx context.Context, id ID, userID int64) (Order, erro
 			}, nil
 		}
 	}
-	return Order{}, none
+	state, err := o.stock.State(ctx, id.Sale())
+	if err != nil {
+		return Order{}, errs.Wrap(err, errs.Unavailable, "the order cannot be read now")
+	}
+	if (!state.Built || state.Fenced) && sale.Phase != PhaseDraft && id.Generation() >= sale.Floor {
+		e := errs.New(errs.Unavailable, "the sale's stock is being rebuilt; ask for the order again")
+		e.RetryAfter = time.Second
+		return Order{}, e
+	}
+	// A rebuild may have brought it to MySQL and dropped it from Redis since MySQL was asked.
+	ord, err := o.store.Order(ctx, id)
+	switch {
+	case errors.Is(err, ErrNoOrder):
+		return Order{}, none
+	case err == nil && ord.UserID != userID:
+		return Order{}, errs.New(errs.Forbidden, "the order is another user's")
+	}
+	return ord, err
 }
 
 // List reads a page of a user's orders, newest first. Errors: invalid_request.

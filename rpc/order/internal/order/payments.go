@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -213,14 +214,20 @@ func (p *Payments) refund(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	var all error // one refund's trouble does not stop the others
 	for _, pay := range due {
-		if err := p.provider.Refund(ctx, pay); err != nil {
-			return false, err
+		err := p.provider.Refund(ctx, pay)
+		if err == nil {
+			err = p.store.RefundDone(ctx, pay.ID, p.now())
 		}
-		if err := p.store.RefundDone(ctx, pay.ID, p.now()); err != nil {
-			return false, err
+		if err != nil {
+			all = errors.Join(all, fmt.Errorf("refund payment %s: %w", pay.ID, err))
+			if ctx.Err() != nil {
+				break
+			}
+			continue
 		}
 		p.stats.Refunded.Add(1)
 	}
-	return len(due) == expiryBatch, nil
+	return len(due) == expiryBatch, all
 }

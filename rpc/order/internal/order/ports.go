@@ -37,10 +37,12 @@ type Stock interface {
 	Close(ctx context.Context, saleID int64) error
 	// Fill writes orders into a generation that is being built; Open makes it the sale's current
 	// one, with remaining units, on the Redis process that answers now, and drops the state of the
-	// generation before. It refuses a generation that is not above the one there. Fill and Open
-	// fail when the Redis process changed since Begin.
+	// generation before. Begin and Open refuse a generation that is not above the one there, with
+	// ErrSuperseded. Fill and Open fail when the Redis process changed since Begin, and when the same
+	// generation was begun again.
 	Begin(ctx context.Context, saleID, generation int64) (Build, error)
-	// Lease takes or extends a lease of the name for the owner, and tells whether it has it. It
+	// Lease takes a lease of the name for the owner, or sets the time to live of the one it has, and
+	// tells whether it has it. It
 	// only keeps instances from doing the same work twice; correctness never rests on it.
 	Lease(ctx context.Context, name, owner string, ttl time.Duration) (bool, error)
 	// Ping tells whether Redis answers.
@@ -78,9 +80,10 @@ type Feed interface {
 	// Fetch waits for a message and returns it with those that are there already, at most max. Batches
 	// form while the caller is busy; there is no timer.
 	Fetch(ctx context.Context, max int) ([]Message, error)
-	// Commit says that the messages are dealt with.
+	// Commit says that the messages are dealt with. It fails where their partitions went to another
+	// member meanwhile.
 	Commit(ctx context.Context, messages []Message) error
-	// Close leaves the group.
+	// Close leaves the group. It may be called while another call is under way, which fails then.
 	Close() error
 }
 

@@ -35,6 +35,7 @@ type RebuilderConfig struct {
 // the sales that are well. The whole of a rebuild:
 //
 //	raise the generation in MySQL            one instance wins; a later one supersedes it
+//	take an earlier build away               one that has read MySQL and was not opened yet
 //	close the old state in Redis             if it is still there: nothing is accepted on it any more
 //	wait until whoever accepts has answered  later answers are "unknown outcome"
 //	publish what the outbox still holds      what survived of it
@@ -156,7 +157,8 @@ func (b *Rebuilder) mend(ctx context.Context, s Sale) error {
 		return err
 	}
 	if why := unfit(state, s); why != "" {
-		mine, err := b.stock.Lease(ctx, "rebuild:"+strconv.FormatInt(s.ID, 10), b.owner, rebuildLease)
+		lease := "rebuild:" + strconv.FormatInt(s.ID, 10)
+		mine, err := b.stock.Lease(ctx, lease, b.owner, rebuildLease)
 		if err != nil {
 			return err
 		}
@@ -165,7 +167,13 @@ func (b *Rebuilder) mend(ctx context.Context, s Sale) error {
 			return nil
 		}
 		b.setPending(s.ID, why)
-		return b.Rebuild(ctx, s.ID)
+		release := b.keep(ctx, lease)
+		err = b.Rebuild(ctx, s.ID)
+		release()
+		if err != nil {
+			handOn(ctx, b.stock, lease, b.owner)
+		}
+		return err
 	}
 	if state.Version < s.Version {
 		if _, err := b.stock.Sync(ctx, s.Terms()); err != nil {
@@ -174,6 +182,23 @@ func (b *Rebuilder) mend(ctx context.Context, s Sale) error {
 	}
 	b.setPending(s.ID, "")
 	return nil
+}
+
+// keep extends a lease until it is released: a rebuild that waits for slow writers takes longer than
+// the lease, and another instance that began anew would only make both wait longer.
+func (b *Rebuilder) keep(ctx context.Context, lease string) (release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for sleep(ctx, rebuildLease/3) == nil {
+			_, _ = b.stock.Lease(ctx, lease, b.owner, rebuildLease) // tried again in a moment
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // unfit says why a sale cannot sell on its Redis state, or "".
@@ -212,6 +237,12 @@ func (b *Rebuilder) Rebuild(ctx context.Context, saleID int64) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the state in Redis: %w", err)
 	}
+	if !first || old.Built {
+		// Generations are limited: none is spent while Kafka is away and the rebuild could not end.
+		if err := b.log.Ping(ctx); err != nil {
+			return fmt.Errorf("kafka is needed for a rebuild: %w", err)
+		}
+	}
 	if sale, err = b.store.RaiseGeneration(ctx, saleID, sale.Generation); err != nil {
 		return fmt.Errorf("raise the generation: %w", err)
 	}
@@ -219,6 +250,17 @@ func (b *Rebuilder) Rebuild(ctx context.Context, saleID int64) (err error) {
 		if sale, err = b.store.RaiseGeneration(ctx, saleID, sale.Generation); err != nil {
 			return fmt.Errorf("raise the generation: %w", err)
 		}
+	}
+	// Whoever built the floor's generation may have read MySQL and not opened yet. Opened from here on,
+	// it would sell while we read, and what it sold would be below the new floor. Beginning it again
+	// takes its build away; if it was opened already, the state read after that shows it.
+	if sale.Floor > 0 {
+		if _, err := b.stock.Begin(ctx, saleID, sale.Floor); err != nil && !errors.Is(err, ErrSuperseded) {
+			return fmt.Errorf("take the build of generation %d away: %w", sale.Floor, err)
+		}
+	}
+	if old, err = b.stock.State(ctx, saleID); err != nil {
+		return fmt.Errorf("read the state in Redis: %w", err)
 	}
 	if !first || old.Built {
 		if err := b.settle(ctx, saleID, old); err != nil {

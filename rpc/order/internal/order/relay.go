@@ -12,7 +12,11 @@ import (
 const (
 	relayInterval = 500 * time.Millisecond
 	relayBatch    = 64 // outbox entries, each up to a script's batch of orders
-	relayLease    = 10 * time.Second
+	// relayEvents is about how many orders one produce carries: entries pile up while Kafka is away, and
+	// all of them in one produce would never fit its budget.
+	relayEvents  = 1000
+	relayLease   = 10 * time.Second
+	handOnBudget = time.Second
 )
 
 // Relay publishes outbox entries that their acceptor left behind: because it died, or because Kafka
@@ -67,33 +71,62 @@ func (r *Relay) sale(ctx context.Context, saleID int64) (bool, error) {
 	if err != nil || state.OutboxEntries == 0 || state.OldestEntry < r.age {
 		return false, err
 	}
-	mine, err := r.stock.Lease(ctx, "relay:"+strconv.FormatInt(saleID, 10), r.owner, relayLease)
+	lease := "relay:" + strconv.FormatInt(saleID, 10)
+	mine, err := r.stock.Lease(ctx, lease, r.owner, relayLease)
 	if err != nil || !mine {
 		return false, err
 	}
 	n, err := r.Drain(ctx, saleID, state.Generation, r.age, relayBatch)
+	if err != nil {
+		handOn(ctx, r.stock, lease, r.owner)
+	}
 	return n == relayBatch, err
 }
 
 // Drain publishes and removes at most limit outbox entries of a generation that are at least age
-// old, oldest first, and tells how many there were.
+// old, oldest first, and tells how many it removed.
 func (r *Relay) Drain(ctx context.Context, saleID, generation int64, age time.Duration, limit int) (int, error) {
 	entries, err := r.stock.Pending(ctx, saleID, generation, age, limit)
 	if err != nil || len(entries) == 0 {
 		return 0, err
 	}
-	var events []Event
-	refs := make([]EntryRef, len(entries))
-	for i, e := range entries {
-		events = append(events, e.Events...)
-		refs[i] = e.Ref
+	done := 0
+	for done < len(entries) {
+		var events []Event
+		var refs []EntryRef
+		for _, e := range entries[done:] {
+			if len(refs) > 0 && len(events)+len(e.Events) > relayEvents {
+				break
+			}
+			events = append(events, e.Events...)
+			refs = append(refs, e.Ref)
+		}
+		if err := r.publish(ctx, events); err != nil {
+			return done, err
+		}
+		if err := r.stock.Remove(ctx, refs); err != nil {
+			return done, err
+		}
+		done += len(refs)
 	}
-	pctx, cancel := context.WithTimeout(ctx, r.budget)
+	return done, nil
+}
+
+func (r *Relay) publish(ctx context.Context, events []Event) error {
+	ctx, cancel := context.WithTimeout(ctx, r.budget)
 	defer cancel()
-	if err := r.log.Publish(pctx, events); err != nil {
-		return 0, err
+	if err := r.log.Publish(ctx, events); err != nil {
+		return err
 	}
 	r.recovered()
 	r.stats.Relayed.Add(int64(len(events)))
-	return len(entries), r.stock.Remove(ctx, refs)
+	return nil
+}
+
+// handOn gives a lease up after a failure: what fails here (this instance alone may be cut off from
+// Kafka) may work on another instance, which would otherwise never get the lease.
+func handOn(ctx context.Context, stock Stock, lease, owner string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOnBudget)
+	defer cancel()
+	_, _ = stock.Lease(ctx, lease, owner, time.Millisecond) // otherwise it runs out by itself
 }

@@ -233,8 +233,8 @@ func (s *Sales) Act(ctx context.Context, id int64, action string, units int64, r
 	}
 }
 
-// preheat makes a draft live and builds it in Redis. It only ever creates: a sale that is preheated
-// already stays as it is.
+// preheat makes a draft live and waits until it is built in Redis. It only ever creates: a sale that is
+// preheated already stays as it is.
 func (s *Sales) preheat(ctx context.Context, id int64) (View, error) {
 	sale, err := s.store.Sale(ctx, id)
 	if errors.Is(err, ErrNoSale) {
@@ -243,17 +243,18 @@ func (s *Sales) preheat(ctx context.Context, id int64) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	if sale.Phase != PhaseDraft {
-		return s.view(ctx, sale), nil
-	}
-	view, err := s.change(ctx, id, func(sale *Sale) error {
-		if sale.Phase == PhaseDraft {
-			sale.Phase = PhaseLive
+	if sale.Phase == PhaseDraft {
+		_, err := s.change(ctx, id, func(sale *Sale) error {
+			if sale.Phase == PhaseDraft {
+				sale.Phase = PhaseLive
+			}
+			return nil
+		})
+		if err != nil {
+			return View{}, err
 		}
-		return nil
-	})
-	if err != nil {
-		return View{}, err
+	} else if StateOf(sale, 0, s.now()) == SaleEnded {
+		return s.view(ctx, sale), nil // nobody builds a sale that is long over
 	}
 	s.rebuilder.Kick()
 	if err := s.built(ctx, id); err != nil {
@@ -265,8 +266,7 @@ func (s *Sales) preheat(ctx context.Context, id int64) (View, error) {
 	if err != nil {
 		return View{}, err
 	}
-	view = s.sync(ctx, sale)
-	return view, nil
+	return s.sync(ctx, sale), nil
 }
 
 // built waits until a sale has its state in Redis.

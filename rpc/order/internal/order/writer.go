@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -44,10 +45,13 @@ type Writer struct {
 
 	cancel context.CancelFunc
 	done   chan struct{}
-	// busySince is when the step under way began, in Unix nanoseconds; 0 while none is.
-	busySince atomic.Int64
+	// consumers counts those whose goroutine runs, ended ones with a stuck step included.
+	consumers sync.WaitGroup
 	failing   atomic.Pointer[string]
 }
+
+// errStuck ends a consumer whose step takes far longer than its timeout.
+var errStuck = errors.New("order: the consumer was stuck and is ended")
 
 // NewWriter makes a Writer. open joins the consumer group; it is called again whenever the consumer
 // had to be ended.
@@ -61,6 +65,7 @@ func (w *Writer) Start() {
 	w.cancel, w.done = cancel, make(chan struct{})
 	go func() {
 		defer close(w.done)
+		defer w.consumers.Wait()
 		backoff := w.cfg.Backoff
 		for ctx.Err() == nil {
 			progress, err := w.consume(ctx)
@@ -126,66 +131,72 @@ func (w *Writer) consume(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("join the consumer group: %w", err)
 	}
-	cctx, cancel := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		w.watch(cctx, cancel)
-	}()
-	progress := false
-	err = w.batches(cctx, feed, &progress)
-	if cause := context.Cause(cctx); cause != nil && ctx.Err() == nil {
-		err = cause
-	}
-	cancel(nil)
-	<-watched
-	return progress, errors.Join(err, feed.Close())
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := &consumer{w: w, feed: feed}
+	ended := make(chan error, 1)
+	w.consumers.Go(func() { ended <- c.batches(ctx) })
+	err = c.watch(ended)
+	return c.progress.Load(), errors.Join(err, feed.Close())
 }
 
-// watch ends the consumer when a step takes far longer than its timeout.
-func (w *Writer) watch(ctx context.Context, end context.CancelCauseFunc) {
-	tick := time.NewTicker(w.cfg.StepTimeout / 4)
+// consumer is one membership in the group.
+type consumer struct {
+	w    *Writer
+	feed Feed
+	// busySince is when the step under way began, in Unix nanoseconds; 0 while none is.
+	busySince atomic.Int64
+	// progress is set when a batch was written.
+	progress atomic.Bool
+}
+
+// watch waits for the consumer's end, or gives errStuck when a step takes far longer than its timeout.
+// A call that does not heed its context cannot be ended: it is left behind, so that the group can
+// give its partitions to another, and what it still writes is written once all the same.
+func (c *consumer) watch(ended <-chan error) error {
+	timeout := c.w.cfg.StepTimeout
+	tick := time.NewTicker(max(timeout/4, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			return
+		case err := <-ended:
+			return err
 		case <-tick.C:
-			since := w.busySince.Load()
-			if since != 0 && time.Since(time.Unix(0, since)) > 2*w.cfg.StepTimeout {
-				end(errors.New("order: the consumer was stuck and is ended"))
-				return
+			since := c.busySince.Load()
+			if since != 0 && time.Since(time.Unix(0, since)) > 2*timeout {
+				return errStuck
 			}
 		}
 	}
 }
 
-func (w *Writer) batches(ctx context.Context, feed Feed, progress *bool) error {
+func (c *consumer) batches(ctx context.Context) error {
+	w := c.w
 	for {
-		messages, err := feed.Fetch(ctx, w.cfg.Batch)
+		messages, err := c.feed.Fetch(ctx, w.cfg.Batch)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return fmt.Errorf("fetch: %w", err)
 		}
-		if err := w.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
+		if err := c.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
 			return err
 		}
-		if err := w.step(ctx, func(ctx context.Context) error { return feed.Commit(ctx, messages) }); err != nil {
+		if err := c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {
 			return fmt.Errorf("commit offsets: %w", err)
 		}
-		*progress = true
+		c.progress.Store(true)
 		w.note(nil)
 	}
 }
 
 // step runs f to its end even when the writer is asked to stop, within StepTimeout.
-func (w *Writer) step(ctx context.Context, f func(ctx context.Context) error) error {
-	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.StepTimeout)
+func (c *consumer) step(ctx context.Context, f func(ctx context.Context) error) error {
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.w.cfg.StepTimeout)
 	defer cancel()
-	w.busySince.Store(time.Now().UnixNano())
-	defer w.busySince.Store(0)
+	c.busySince.Store(time.Now().UnixNano())
+	defer c.busySince.Store(0)
 	return f(sctx)
 }
 

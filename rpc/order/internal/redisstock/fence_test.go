@@ -112,10 +112,10 @@ func TestBuildAcrossARestart(t *testing.T) {
 	}
 }
 
-func isReplicaOf(r, master *realServer) func() bool {
+func hasSequence(r *realServer, meta string, want int) func() bool {
 	return func() bool {
-		info, err := r.admin.Info(context.Background(), "replication").Result()
-		return err == nil && field(info, "master_link_status") == "up"
+		n, err := r.admin.HGet(context.Background(), meta, "seq").Int()
+		return err == nil && n == want
 	}
 }
 
@@ -126,7 +126,10 @@ func replicate(t *testing.T, r, master *realServer) {
 		t.Fatal(err)
 	}
 	r.do("REPLICAOF", host, port)
-	eventually(t, "a replica in step", isReplicaOf(r, master))
+	eventually(t, "a replica in step", func() bool {
+		info, err := r.admin.Info(context.Background(), "replication").Result()
+		return err == nil && field(info, "master_link_status") == "up"
+	})
 }
 
 // A promoted replica may lack the last writes: it sells nothing until the sale is built on it.
@@ -139,10 +142,7 @@ func TestFenceAfterPromotion(t *testing.T) {
 	terms := openTerms(sale, 10, 5)
 	rebuild(t, s, terms, 1)
 	wantVerdict(t, "on the master", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictAccepted)
-	eventually(t, "the order on the replica", func() bool {
-		n, err := b.admin.HGet(context.Background(), s.metaKey(sale), "seq").Int()
-		return err == nil && n == 1
-	})
+	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(sale), 1))
 
 	p.target.Store(b.addr)
 	p.cut()
@@ -167,6 +167,7 @@ func TestFenceAfterDemotionAndPromotion(t *testing.T) {
 	rebuild(t, s, terms, 1)
 	wantVerdict(t, "before", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictAccepted)
 	was := s.current
+	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(sale), 1))
 
 	b.do("REPLICAOF", "NO", "ONE")
 	replicate(t, a, b)

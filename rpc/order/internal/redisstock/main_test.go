@@ -146,7 +146,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 func newStock(t testing.TB, addr string) *Stock {
 	t.Helper()
-	s, err := New(Config{Addr: addr})
+	// A loaded test machine is slow, and a timeout is a verdict of its own.
+	s, err := New(Config{Addr: addr, DialTimeout: 20 * time.Second, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

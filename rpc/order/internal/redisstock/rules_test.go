@@ -329,6 +329,13 @@ func TestBuild(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		// The first try of Begin, arriving late, clears nothing of what was filled in.
+		late := b.(*build)
+		out := s.run(ctx, beginScript, []string{s.metaKey(sale), late.key("build"), late.key("buyers"), late.key("outbox")},
+			late.generation, late.token, buildTTL.Milliseconds())
+		if out.err != nil || out.status != statusOK {
+			t.Fatalf("%+v", out)
+		}
 		wantVerdict(t, "not open yet", reserve(s, ticket(sale, 1, 1, "y")), order.VerdictRebuilding)
 		for range 2 { // as after a lost reply
 			if err := b.Open(ctx, terms, 250); err != nil {
@@ -383,12 +390,12 @@ func TestBuild(t *testing.T) {
 		if _, err := s.Begin(ctx, sale, 2); !errors.Is(err, order.ErrSuperseded) {
 			t.Fatal(err)
 		}
-		late, err := s.Begin(ctx, sale, 3)
+		slow, err := s.Begin(ctx, sale, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
 		rebuild(t, s, terms, 4)
-		if err := late.Open(ctx, terms, 5); !errors.Is(err, order.ErrSuperseded) {
+		if err := slow.Open(ctx, terms, 5); !errors.Is(err, order.ErrSuperseded) {
 			t.Fatal(err)
 		}
 		if err := b.Fill(ctx, orders[:1]); !errors.Is(err, errBuildLost) {

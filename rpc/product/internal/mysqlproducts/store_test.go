@@ -77,6 +77,7 @@ func TestMigrationResumes(t *testing.T) {
 	db := open(t, sqlite(t))
 	for _, statement := range []string{
 		"CREATE TABLE counters (name VARCHAR(64) NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
+		"INSERT INTO counters (name, value) VALUES ('products', 0)",
 	} {
 		if err := db.Exec(statement).Error; err != nil {
 			t.Fatal(err)

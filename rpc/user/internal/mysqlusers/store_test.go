@@ -77,6 +77,7 @@ func TestMigrationResumes(t *testing.T) {
 	db := open(t, sqlite(t))
 	for _, statement := range []string{
 		"CREATE TABLE counters (name VARCHAR(64) NOT NULL PRIMARY KEY, value BIGINT NOT NULL)",
+		"INSERT INTO counters (name, value) VALUES ('users', 0)",
 		"CREATE TABLE users (id BIGINT NOT NULL PRIMARY KEY, username VARCHAR(32) NOT NULL UNIQUE, " +
 			"password_hash VARCHAR(255) NOT NULL, role VARCHAR(16) NOT NULL, created_at_ms BIGINT NOT NULL)",
 	} {

@@ -56,7 +56,7 @@ CREATE TABLE orders (
   expires_at_ms BIGINT NOT NULL,
   updated_at_ms BIGINT NOT NULL,
   CONSTRAINT orders_one_active UNIQUE (sale_id, active_user),
-  CONSTRAINT orders_one_key UNIQUE (sale_id, user_id, key_hash)
+  CONSTRAINT orders_one_key UNIQUE (user_id, sale_id, key_hash)
 ) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE INDEX orders_of_user ON orders (user_id, created_at_ms, id);

@@ -77,7 +77,8 @@ local function unpublished(o)
   if not entry then
     return false
   end
-  return true
+  local first = tonumber(string.match(entry[1], '^%d+'))
+  return o.seq < first + tonumber(entry[2][4])
 end
 
 local reply = {OK, t, before + 1, 0}

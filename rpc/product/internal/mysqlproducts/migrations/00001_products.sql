@@ -1,4 +1,5 @@
 -- Every statement runs on MySQL, MariaDB and SQLite. Times are milliseconds since the Unix epoch.
+-- /*! … */ is read by MySQL and MariaDB alone.
 
 -- +goose Up
 
@@ -6,7 +7,7 @@
 CREATE TABLE IF NOT EXISTS counters (
     name  VARCHAR(64) NOT NULL PRIMARY KEY,
     value BIGINT      NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 -- price is in minor units of the currency (ISO 4217).
 CREATE TABLE IF NOT EXISTS products (
@@ -18,10 +19,12 @@ CREATE TABLE IF NOT EXISTS products (
     currency      CHAR(3)       NOT NULL,
     created_at_ms BIGINT        NOT NULL,
     updated_at_ms BIGINT        NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
--- Last, so that a migration that was cut off can run again.
-INSERT INTO counters (name, value) VALUES ('products', 0);
+-- Like the tables, not made twice: a migration that was cut off runs again.
+INSERT INTO counters (name, value)
+SELECT 'products', 0 FROM (SELECT 1 AS one) AS once
+WHERE NOT EXISTS (SELECT 1 FROM counters WHERE name = 'products');
 
 -- +goose Down
 DROP TABLE products;

@@ -1,4 +1,5 @@
 -- Every statement runs on MySQL, MariaDB and SQLite. Times are milliseconds since the Unix epoch.
+-- /*! … */ is read by MySQL and MariaDB alone.
 
 -- +goose Up
 
@@ -6,7 +7,7 @@
 CREATE TABLE IF NOT EXISTS counters (
     name  VARCHAR(64) NOT NULL PRIMARY KEY,
     value BIGINT      NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 CREATE TABLE IF NOT EXISTS users (
     id            BIGINT       NOT NULL PRIMARY KEY,
@@ -14,7 +15,7 @@ CREATE TABLE IF NOT EXISTS users (
     password_hash VARCHAR(255) NOT NULL,
     role          VARCHAR(16)  NOT NULL,
     created_at_ms BIGINT       NOT NULL
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
 -- digest is the SHA-256 of the token, in hexadecimal; family that of the family's first token;
 -- rotated_at_ms is 0 while the token is live. The unique keys are plain indexes: this is the form
@@ -29,10 +30,12 @@ CREATE TABLE IF NOT EXISTS refresh_tokens (
     UNIQUE (family, digest),
     UNIQUE (user_id, digest),
     UNIQUE (expires_at_ms, digest)
-);
+) /*! ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin */;
 
--- Last, so that a migration that was cut off can run again.
-INSERT INTO counters (name, value) VALUES ('users', 0);
+-- Like the tables, not made twice: a migration that was cut off runs again.
+INSERT INTO counters (name, value)
+SELECT 'users', 0 FROM (SELECT 1 AS one) AS once
+WHERE NOT EXISTS (SELECT 1 FROM counters WHERE name = 'users');
 
 -- +goose Down
 DROP TABLE refresh_tokens;

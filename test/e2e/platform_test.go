@@ -1,0 +1,268 @@
+// Package e2e tests the whole platform from outside: the binary as a user starts it, over HTTP and
+// by its own commands. The same scenarios run on the embedded engines and on real servers, as
+// SECKILL_TEST_ENGINES says: embedded (the default) or servers.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seckill-go/seckill/internal/testservers"
+)
+
+// binary is the program under test, built once.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "seckill-e2e-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "seckill")
+	build := exec.Command("go", "build", "-tags", "no_k8s", "-o", binary, "../../cmd/seckill")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	testservers.StopMariaDB()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// onServers tells whether Redis and MySQL are real servers in this run.
+func onServers() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "servers" }
+
+// platform is one `seckill up`, which can be killed and started again on the same data.
+type platform struct {
+	t    *testing.T
+	dir  string
+	addr string // host:port of the gateway
+	args []string
+	env  []string
+
+	mu     sync.Mutex
+	cmd    *exec.Cmd
+	stdout *syncBuffer
+	exited chan struct{}
+}
+
+const adminPassword = "an admin password"
+
+// newPlatform prepares a platform with data of its own; start starts it.
+func newPlatform(t *testing.T, args ...string) *platform {
+	t.Helper()
+	p := &platform{t: t, dir: t.TempDir(), addr: freeAddr(t), args: args, env: []string{"SECKILL_ADMIN_PASSWORD=" + adminPassword}}
+	if onServers() {
+		dsn := testservers.MariaDB(t)
+		redis := startRedis(t, "--appendonly", "yes", "--appendfsync", "everysec")
+		p.args = append(p.args, "--redis", redis.addr)
+		p.env = append(p.env, "SECKILL_MYSQL_DSN="+dsn)
+	}
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(p.dir, "seckill.log"))
+			t.Logf("the end of the platform's log:\n%s", log[max(0, len(log)-6000):])
+		}
+	})
+	return p
+}
+
+// upPlatform is a platform that is up.
+func upPlatform(t *testing.T, args ...string) *platform {
+	t.Helper()
+	p := newPlatform(t, args...)
+	p.start()
+	return p
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// start runs `seckill up` and waits until it says that it is up.
+func (p *platform) start() {
+	p.t.Helper()
+	args := append([]string{"up", "--data", p.dir, "--addr", p.addr}, p.args...)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), p.env...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out := new(syncBuffer)
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	p.mu.Lock()
+	p.cmd, p.stdout, p.exited = cmd, out, exited
+	p.mu.Unlock()
+	p.t.Logf("started pid %d at %s", cmd.Process.Pid, p.addr)
+	eventually(p.t, time.Minute, "the platform is up", func() error {
+		select {
+		case <-exited:
+			p.t.Fatalf("the platform ended:\n%s", out)
+		default:
+		}
+		if !strings.Contains(out.String(), "Ctrl-C stops it.") {
+			return fmt.Errorf("it said %q", out)
+		}
+		return nil
+	})
+}
+
+// kill ends the platform as a crash does.
+func (p *platform) kill() { p.end(syscall.SIGKILL) }
+
+// stop ends the platform in order and returns its exit code.
+func (p *platform) stop() int { return p.end(syscall.SIGTERM) }
+
+func (p *platform) end(signal syscall.Signal) int {
+	p.mu.Lock()
+	cmd, exited := p.cmd, p.exited
+	p.mu.Unlock()
+	if cmd == nil {
+		return 0
+	}
+	_ = cmd.Process.Signal(signal)
+	<-exited
+	return cmd.ProcessState.ExitCode()
+}
+
+// output is what the platform printed.
+func (p *platform) output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stdout.String()
+}
+
+// log is the platform's log file.
+func (p *platform) log() string {
+	p.t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.dir, "seckill.log"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// command runs a command of the binary on the platform's data and returns its exit code and output.
+func (p *platform) command(ctx context.Context, args ...string) (int, string) {
+	cmd := exec.CommandContext(ctx, binary, append(args, "--data", p.dir)...)
+	cmd.Env = append(os.Environ(), p.env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Errorf("%v: %v", args, err)
+		return -1, string(out)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// audit runs `seckill audit` and fails the test unless the promises hold.
+func (p *platform) audit(args ...string) string {
+	p.t.Helper()
+	code, out := p.command(p.t.Context(), append([]string{"audit"}, args...)...)
+	if code != 0 {
+		p.t.Fatalf("audit exits %d:\n%s", code, out)
+	}
+	return out
+}
+
+// redisServer is a real Redis.
+type redisServer struct {
+	t    *testing.T
+	addr string
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+}
+
+func startRedis(t *testing.T, args ...string) *redisServer {
+	t.Helper()
+	r := &redisServer{t: t, addr: freeAddr(t), dir: t.TempDir(), args: args}
+	r.start()
+	t.Cleanup(r.kill)
+	return r
+}
+
+func (r *redisServer) start() {
+	r.t.Helper()
+	_, port, _ := net.SplitHostPort(r.addr)
+	r.cmd = exec.Command("redis-server", append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", r.dir, "--save", ""}, r.args...)...)
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatalf("redis-server is needed for this tier: %v", err)
+	}
+	eventually(r.t, 20*time.Second, "redis answers", func() error {
+		c, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
+}
+
+func (r *redisServer) kill() {
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+}
+
+// eventually polls a condition until it holds.
+func eventually(t testing.TB, within time.Duration, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(within)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %s: %v", what, within, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// syncBuffer collects a process's output while others read it.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// plain is a client that holds nothing to the contract, for calls that are meant to be cut off.
+var plain = &http.Client{Timeout: 20 * time.Second}
