@@ -24,6 +24,7 @@ import (
 	"github.com/seckill-go/seckill/rpc/order/internal/server"
 	"github.com/seckill-go/seckill/rpc/order/internal/svc"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
+	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
 	"gorm.io/gorm"
 )
@@ -41,6 +42,13 @@ const (
 
 // minSecret is the least length of the webhook secret in bytes.
 const minSecret = 32
+
+// actionTimeout bounds an action on a sale: a preheat waits for the sale to be built. auditTimeout
+// bounds an audit's reading, beside its waiting.
+const (
+	actionTimeout = 25 * time.Second
+	auditTimeout  = 45 * time.Second
+)
 
 // waitPause is how long a start waits before it asks a server again.
 const waitPause = 500 * time.Millisecond
@@ -234,7 +242,7 @@ func assemble(cfg Config, e *engines) (*App, error) {
 		svcCtx := &svc.ServiceContext{
 			Reserver: reserver, Orders: orders, Sales: sales, Payments: payments, Auditor: auditor, Health: health.parts,
 		}
-		rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
+		rpc, err := rpcserver.New(withTimeouts(cfg), func(g *grpc.Server) {
 			orderpb.RegisterOrderServiceServer(g, server.NewOrderServiceServer(svcCtx))
 		})
 		if err != nil {
@@ -251,6 +259,17 @@ func assemble(cfg Config, e *engines) (*App, error) {
 		)
 	}
 	return &App{group: lifecycle.New(modules...), rebuilder: rebuilder}, nil
+}
+
+// withTimeouts gives the calls that may take long what they need; Timeout bounds the others.
+func withTimeouts(cfg Config) zrpc.RpcServerConf {
+	c := cfg.RpcServerConf
+	c.MethodTimeouts = append(slices.Clone(c.MethodTimeouts),
+		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_Reserve_FullMethodName, Timeout: cfg.Accept.Budget + cfg.Accept.ScriptBudget},
+		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_ActOnSale_FullMethodName, Timeout: actionTimeout},
+		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_AuditSale_FullMethodName, Timeout: cfg.AuditWait + auditTimeout},
+	)
+	return c
 }
 
 func feedHooks(logger *slog.Logger) kafkaevents.FeedHooks {
