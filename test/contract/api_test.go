@@ -1,7 +1,6 @@
 package contract
 
 import (
-	"bufio"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -37,16 +36,14 @@ var (
 // routes reads the calls of seckill.api by their "METHOD path".
 func routes(t *testing.T) map[string]route {
 	t.Helper()
-	file, err := os.Open(apiFile)
+	text, err := os.ReadFile(apiFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
 	found := map[string]route{}
 	prefix, middleware, handler := "", "", ""
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		line := lines.Text()
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimRight(line, "\r\n")
 		switch {
 		case strings.HasPrefix(line, "@server"):
 			prefix, middleware = "", ""
@@ -68,9 +65,6 @@ func routes(t *testing.T) map[string]route {
 			found[r.method+" "+r.path] = r
 			handler = ""
 		}
-	}
-	if err := lines.Err(); err != nil {
-		t.Fatal(err)
 	}
 	if len(found) == 0 {
 		t.Fatal("no route found in " + apiFile)

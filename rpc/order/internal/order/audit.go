@@ -169,8 +169,8 @@ func (a *Auditor) look(ctx context.Context, saleID int64, expected []ID, waitUnt
 	moved := redis.before.Generation != redis.after.Generation || redis.before.Changes != redis.after.Changes ||
 		first.Sold != sale.Sold || first.Version != sale.Version || first.Generation != sale.Generation ||
 		!maps.Equal(waitedBefore, waiting)
-	usable := sale.Phase == PhaseDraft || unfit(redis.after, sale) == ""
-	quiet := !moved && usable && lag == 0 && len(waiting) == 0 && len(redis.outbox) == 0
+	settled := sale.Phase == PhaseDraft || unfit(redis.after, sale) == "" && redis.after.Version == sale.Version
+	quiet := !moved && settled && lag == 0 && len(waiting) == 0 && len(redis.outbox) == 0
 	figures(&rep, sale, redis, orders, events)
 	rep.Figures["queueLag"], rep.Figures["returnsWaiting"], rep.Figures["held"] = lag, int64(len(waiting)), held
 	if quiet {
