@@ -27,6 +27,8 @@ var sqlitePragmas = []string{
 	"journal_mode(WAL)",
 	"synchronous(FULL)", // in WAL mode NORMAL would lose the last commits with the power
 	"foreign_keys(OFF)",
+	"temp_store(MEMORY)",
+	"cache_size(-65536)", // KiB; a batch touches index pages all over a large table
 }
 
 var registerSQLite = sync.OnceFunc(func() { sqldb.Register(sqliteScheme, openSQLite) })

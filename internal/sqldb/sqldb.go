@@ -112,6 +112,7 @@ func dialectorOf(cfg Config) (gorm.Dialector, error) {
 	}
 	dsn.RejectReadOnly = true // after a failover the old primary answers read-only: reconnect
 	dsn.MultiStatements = false
+	dsn.InterpolateParams = true // one round trip a statement; the connection's charset is utf8mb4
 	connector, err := mysql.NewConnector(dsn)
 	if err != nil {
 		return nil, fmt.Errorf("mysql DSN: %w", err)
@@ -218,6 +219,21 @@ func IsDuplicate(err error) bool {
 	var coded interface{ Code() int }
 	// SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY
 	return errors.As(err, &coded) && (coded.Code() == 2067 || coded.Code() == 1555)
+}
+
+// IsRefused tells whether the database refused the data of a statement: a key, a constraint, a value
+// out of a column's range. The same data is refused again.
+func IsRefused(err error) bool {
+	var my *mysql.MySQLError
+	if errors.As(err, &my) {
+		switch my.Number {
+		case 1048, 1062, 1264, 1265, 1366, 1406, 1690, 3819, 4025: // NULL, duplicate, range, truncated, bad, long, range, checks
+			return true
+		}
+		return false
+	}
+	var coded interface{ Code() int }
+	return errors.As(err, &coded) && coded.Code()&0xff == 19 // SQLITE_CONSTRAINT
 }
 
 // IsTransient tells whether the same transaction may succeed when it is tried again: the server was

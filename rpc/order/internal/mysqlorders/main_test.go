@@ -2,6 +2,7 @@ package mysqlorders
 
 import (
 	"context"
+	"flag"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// One check is some hundred transactions. The command line still has the last word.
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
 	code := m.Run()
 	testservers.StopMariaDB()
 	os.Exit(code)

@@ -90,8 +90,12 @@ func (s *Store) read(ctx context.Context) *gorm.DB { return s.db.WithContext(ctx
 func explain(what string, err error) error {
 	var meant *errs.Error
 	if err == nil || errors.As(err, &meant) ||
+		errors.Is(err, order.ErrNoPayment) || errors.Is(err, order.ErrNotPayable) || errors.Is(err, order.ErrWrongAmount) ||
 		errors.Is(err, order.ErrNoSale) || errors.Is(err, order.ErrNoOrder) || errors.Is(err, order.ErrSuperseded) {
 		return err
+	}
+	if sqldb.IsRefused(err) {
+		return fmt.Errorf("mysqlorders: %s: %w: %w", what, order.ErrRefused, err)
 	}
 	return fmt.Errorf("mysqlorders: %s: %w", what, err)
 }

@@ -53,9 +53,9 @@ func Admit(sale Sale, existing []Held, events []Event) ([]Admission, int64) {
 			out[i].Written = WrittenNew
 			held[e.UserID] += e.Quantity
 			units += e.Quantity
+			keys[k] = true
 		}
 		known[e.OrderID] = true
-		keys[k] = true
 	}
 	return out, units
 }
