@@ -28,7 +28,7 @@ func naive(sale order.Sale, before []order.Held, events []order.Event) ([]order.
 		for _, a := range all {
 			known = known || a.OrderID == e.OrderID
 			if a.UserID == e.UserID {
-				used = used || a.KeyHash == e.KeyHash
+				used = used || (a.KeyHash == e.KeyHash && !a.rejected) // a rejected order keeps no key in MySQL
 				if a.Holds {
 					mine += a.Quantity
 				}
