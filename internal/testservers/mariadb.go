@@ -1,5 +1,3 @@
-// Package testservers starts real servers for tests: private, on loopback, with their data in a
-// temporary folder, one of each a test binary.
 package testservers
 
 import (
@@ -7,11 +5,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,10 +15,6 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 )
-
-// RequireVariable names the environment variable that, set to 1, makes a missing server program
-// fail the tests that need it; otherwise they are skipped.
-const RequireVariable = "SECKILL_REQUIRE_SERVERS"
 
 // mariaDBStartLimit is how long an empty server may take to answer on a busy machine.
 const mariaDBStartLimit = 90 * time.Second
@@ -36,12 +28,9 @@ var maria struct {
 }
 
 type mariaDB struct {
-	dir  string
-	port int
-	cmd  *exec.Cmd
-	// exited is closed after the server ended with exit.
-	exited chan struct{}
-	exit   error
+	dir     string
+	port    int
+	process *process
 }
 
 // MariaDB makes an empty database for the test on a real MariaDB, which the first call starts, and
@@ -51,12 +40,7 @@ type mariaDB struct {
 func MariaDB(t testing.TB) string {
 	t.Helper()
 	maria.once.Do(func() { maria.server, maria.err = startMariaDB() })
-	if errors.Is(maria.err, exec.ErrNotFound) && os.Getenv(RequireVariable) != "1" {
-		t.Skipf("SKIPPED, not tested on MariaDB: %v (set %s=1 to fail instead)", maria.err, RequireVariable)
-	}
-	if maria.err != nil {
-		t.Fatalf("start MariaDB: %v", maria.err)
-	}
+	require(t, "MariaDB", maria.err)
 	name := fmt.Sprintf("test%d", maria.databases.Add(1))
 	if err := maria.server.exec("CREATE DATABASE " + name + " CHARACTER SET utf8mb4"); err != nil {
 		t.Fatalf("create a database: %v", err)
@@ -125,13 +109,16 @@ func startMariaDB() (_ *mariaDB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &mariaDB{dir: dir, port: port, exited: make(chan struct{})}
-	m.cmd = exec.Command(server, append(common,
+	m := &mariaDB{dir: dir, port: port}
+	m.process, err = startProcess(filepath.Join(dir, "log"), server, append(common,
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", port), "--socket="+m.socket(), "--pid-file="+filepath.Join(dir, "pid"),
-		"--log-error="+m.log(), "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M", "--max-connections=500",
+		"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M", "--max-connections=500",
 		"--sql-mode=STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE")...)
-	if err := m.start(); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if err := m.process.await(mariaDBStartLimit, func() error { return m.exec("DO 1") }); err != nil {
+		return nil, errors.Join(err, m.stop())
 	}
 	// An anonymous user at localhost would hide every user at '%' from local clients.
 	for _, statement := range []string{
@@ -146,62 +133,15 @@ func startMariaDB() (_ *mariaDB, err error) {
 }
 
 func (m *mariaDB) socket() string { return filepath.Join(m.dir, "sock") }
-func (m *mariaDB) log() string    { return filepath.Join(m.dir, "log") }
-
-// start runs the server and waits until it answers.
-func (m *mariaDB) start() error {
-	dieWithParent(m.cmd)
-	started := make(chan error)
-	go func() {
-		// The kernel ends the child with the thread that started it, not with the process: hold it.
-		runtime.LockOSThread()
-		err := m.cmd.Start()
-		started <- err
-		if err == nil {
-			m.exit = m.cmd.Wait()
-			close(m.exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	deadline := time.Now().Add(mariaDBStartLimit)
-	for {
-		err := m.exec("DO 1")
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-m.exited:
-			return fmt.Errorf("mariadbd ended: %w\n%s", m.exit, m.tail())
-		case <-time.After(20 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			return errors.Join(fmt.Errorf("mariadbd does not answer: %w\n%s", err, m.tail()), m.stop())
-		}
-	}
-}
-
-func (m *mariaDB) tail() string {
-	log, err := os.ReadFile(m.log())
-	if err != nil {
-		return err.Error()
-	}
-	return string(log[max(0, len(log)-2000):])
-}
 
 // stop kills the server: its data goes with it.
 func (m *mariaDB) stop() error {
-	if err := m.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return err
-	}
-	<-m.exited
-	return os.RemoveAll(m.dir)
+	return errors.Join(m.process.kill(), os.RemoveAll(m.dir))
 }
 
 func (m *mariaDB) config(network string) *mysql.Config {
 	cfg := mysql.NewConfig()
-	cfg.User, cfg.Net, cfg.Addr = "root", network, fmt.Sprintf("127.0.0.1:%d", m.port)
+	cfg.User, cfg.Net, cfg.Addr = "root", network, loopback(m.port)
 	if network == "unix" {
 		cfg.Addr = m.socket()
 	}
@@ -219,14 +159,4 @@ func (m *mariaDB) exec(statement string) error {
 	defer cancel()
 	_, err = db.ExecContext(ctx, statement)
 	return errors.Join(err, db.Close())
-}
-
-// freePort is a port that nobody listened on a moment ago.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -263,6 +262,3 @@ func (b *syncBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
-
-// plain is a client that holds nothing to the contract, for calls that are meant to be cut off.
-var plain = &http.Client{Timeout: 20 * time.Second}

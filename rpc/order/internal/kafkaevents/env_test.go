@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seckill-go/seckill/internal/embedded"
+	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
@@ -30,7 +31,30 @@ func TestMain(m *testing.M) {
 	if v := os.Getenv(childBroker); v != "" {
 		os.Exit(runChildBroker(v))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(withServers{m})
+}
+
+// withServers stops the real broker before goroutines are counted.
+type withServers struct{ m *testing.M }
+
+func (w withServers) Run() int {
+	defer testservers.StopKafka()
+	return w.m.Run()
+}
+
+// TestRealKafka runs the tests that need no broker of their own on a real one as well.
+func TestRealKafka(t *testing.T) {
+	if os.Getenv(realKafka) != "" {
+		t.Skip("the whole suite runs on " + os.Getenv(realKafka))
+	}
+	t.Setenv(realKafka, testservers.Kafka(t)[0])
+	t.Run("PublishFetchCommitRead", TestPublishFetchCommitRead)
+	t.Run("FetchTakesWhatIsThere", TestFetchTakesWhatIsThere)
+	t.Run("Rebalance", TestRebalance)
+	t.Run("Each", TestEach)
+	t.Run("PoisonAndDeadLetters", TestPoisonAndDeadLetters)
+	t.Run("FeedOutOfRange", TestFeedOutOfRange)
+	t.Run("EnsureTopics", TestEnsureTopics)
 }
 
 // runChildBroker runs until its standard input ends, so that it never outlives the test.

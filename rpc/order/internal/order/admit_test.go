@@ -9,17 +9,9 @@ import (
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
-// admitted is one order of the naive model of Admit: everything is counted anew for every event.
-type admitted struct {
-	order.Held
-	rejected bool
-}
-
+// naive is the model of Admit: everything is counted anew for every event.
 func naive(sale order.Sale, before []order.Held, events []order.Event) ([]order.Admission, int64) {
-	var all []admitted
-	for _, h := range before {
-		all = append(all, admitted{h, false})
-	}
+	all := slices.Clone(before)
 	var out []order.Admission
 	var units int64
 	for _, e := range events {
@@ -28,7 +20,7 @@ func naive(sale order.Sale, before []order.Held, events []order.Event) ([]order.
 		for _, a := range all {
 			known = known || a.OrderID == e.OrderID
 			if a.UserID == e.UserID {
-				used = used || (a.KeyHash == e.KeyHash && !a.rejected) // a rejected order keeps no key in MySQL
+				used = used || a.KeyHash == e.KeyHash
 				if a.Holds {
 					mine += a.Quantity
 				}
@@ -49,14 +41,13 @@ func naive(sale order.Sale, before []order.Held, events []order.Event) ([]order.
 			if used {
 				a = order.Admission{Written: order.WrittenRejected, Reason: order.ReasonDuplicateKey}
 			}
-			fine := a.Reason == ""
-			if fine {
+			h := order.Held{OrderID: e.OrderID, UserID: e.UserID, Quantity: e.Quantity} // a refused order keeps no key
+			if a.Reason == "" {
 				a.Written = order.WrittenNew
 				units += e.Quantity
+				h.KeyHash, h.Holds = e.KeyHash, true
 			}
-			all = append(all, admitted{
-				order.Held{OrderID: e.OrderID, UserID: e.UserID, Quantity: e.Quantity, KeyHash: e.KeyHash, Holds: fine}, !fine,
-			})
+			all = append(all, h)
 		}
 		out = append(out, a)
 	}

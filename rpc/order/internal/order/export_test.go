@@ -15,7 +15,9 @@ func (o *Orders) Look(ctx context.Context) (bool, error)     { return o.look(ctx
 func (p *Payments) Refund(ctx context.Context) (bool, error) { return p.refund(ctx) }
 
 // Handle writes and buries a batch as the writer does, without its feed.
-func (w *Writer) Handle(ctx context.Context, messages []Message) error { return w.handle(ctx, messages) }
+func (w *Writer) Handle(ctx context.Context, messages []Message) error {
+	return w.handle(ctx, messages)
+}
 
 // Watching is how many watches of an order are registered.
 func (o *Orders) Watching(id ID) int {

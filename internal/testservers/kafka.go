@@ -1,0 +1,184 @@
+package testservers
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// kafkaStartLimit is how long an empty broker may take to answer on a busy machine.
+const kafkaStartLimit = 120 * time.Second
+
+// broker is the one broker of this test binary.
+var broker struct {
+	once   sync.Once
+	server *kafkaBroker
+	err    error
+}
+
+type kafkaBroker struct {
+	dir     string
+	addr    string
+	process *process
+}
+
+// Kafka returns the host:port of a real Apache Kafka broker, which the first call starts: a single
+// node that makes no topic by itself. All tests of the binary share it, so each needs topics and
+// groups of names of its own. The test binary's TestMain must call StopKafka at its end. Where java
+// or the jars that scripts/kafka-dist fetches are missing the test is skipped, or fails when
+// RequireVariable asks for that.
+func Kafka(t testing.TB) []string {
+	t.Helper()
+	broker.once.Do(func() { broker.server, broker.err = startKafka() })
+	require(t, "Kafka", broker.err)
+	return []string{broker.server.addr}
+}
+
+// StopKafka ends the broker, if a test started it, and removes its data.
+func StopKafka() {
+	if broker.server == nil {
+		return
+	}
+	if err := broker.server.stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop Kafka:", err)
+	}
+}
+
+var kafkaVersion = regexp.MustCompile(`<kafka\.version>(.+)</kafka\.version>`)
+
+// kafkaJars is the folder with the broker's jars. It finds the module's root from the folder that
+// the test runs in, and takes only jars that were fetched for the pom as it is now.
+func kafkaJars() (string, error) {
+	root, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+		parent := filepath.Dir(root)
+		if parent == root {
+			return "", errors.New("the tests run outside the module")
+		}
+		root = parent
+	}
+	pom, err := os.ReadFile(filepath.Join(root, "scripts", "kafka", "pom.xml"))
+	if err != nil {
+		return "", err
+	}
+	version := kafkaVersion.FindSubmatch(pom)
+	if version == nil {
+		return "", errors.New("scripts/kafka/pom.xml names no kafka.version")
+	}
+	dir := filepath.Join(root, ".cache", "kafka", string(version[1]))
+	if fetched, err := os.ReadFile(filepath.Join(dir, "pom.xml")); err != nil || !bytes.Equal(fetched, pom) {
+		return "", fmt.Errorf("the broker's jars, which scripts/kafka-dist fetches: %w", exec.ErrNotFound)
+	}
+	return filepath.Join(dir, "libs"), nil
+}
+
+func startKafka() (_ *kafkaBroker, err error) {
+	java, err := exec.LookPath("java")
+	if err != nil {
+		return nil, err
+	}
+	jars, err := kafkaJars()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "seckill-kafka-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	controller, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	k := &kafkaBroker{dir: dir, addr: loopback(port)}
+	properties := filepath.Join(dir, "server.properties")
+	if err := os.WriteFile(properties, k.properties(loopback(controller)), 0o600); err != nil {
+		return nil, err
+	}
+	// The quick compiler and collector: on few cores the broker must not take the tests' time.
+	vm := []string{
+		"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
+		"-cp", filepath.Join(jars, "*"),
+	}
+	cluster := make([]byte, 16)
+	for i := range cluster {
+		cluster[i] = byte(rand.Uint32())
+	}
+	out, err := exec.Command(java, append(vm, "kafka.tools.StorageTool",
+		"format", "--cluster-id="+base64.RawURLEncoding.EncodeToString(cluster), "--config="+properties)...).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("format Kafka's folder: %w\n%s", err, out)
+	}
+	if k.process, err = startProcess(filepath.Join(dir, "log"), java, append(vm, "kafka.Kafka", properties)...); err != nil {
+		return nil, err
+	}
+	if err := k.process.await(kafkaStartLimit, k.answers); err != nil {
+		return nil, errors.Join(err, k.stop())
+	}
+	return k, nil
+}
+
+// properties of one node that is broker and controller, without the delays that suit a cluster.
+func (k *kafkaBroker) properties(controller string) []byte {
+	return fmt.Appendf(nil, `process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
+controller.listener.names=CONTROLLER
+controller.quorum.voters=1@%[2]s
+log.dirs=%[3]s
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+`, k.addr, controller, filepath.Join(k.dir, "data"))
+}
+
+// answers tells whether the broker is registered with its controller and knows itself.
+func (k *kafkaBroker) answers() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	transport := new(kafka.Transport)
+	defer transport.CloseIdleConnections()
+	client := kafka.Client{Addr: kafka.TCP(k.addr), Transport: transport}
+	meta, err := client.Metadata(ctx, new(kafka.MetadataRequest))
+	if err == nil && len(meta.Brokers) == 0 {
+		err = errors.New("it knows no broker yet")
+	}
+	return err
+}
+
+// stop kills the broker: its data goes with it.
+func (k *kafkaBroker) stop() error {
+	return errors.Join(k.process.kill(), os.RemoveAll(k.dir))
+}
