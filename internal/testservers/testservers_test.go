@@ -33,7 +33,7 @@ func TestKafka(t *testing.T) {
 		t.Fatalf("a second call gave %v after %v", again, brokers)
 	}
 	ctx := within(t, time.Minute)
-	transport := new(kafka.Transport)
+	transport := &kafka.Transport{MetadataTTL: 100 * time.Millisecond}
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport}
 	made, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: "made", NumPartitions: 1, ReplicationFactor: 1}}})
@@ -45,11 +45,12 @@ func TestKafka(t *testing.T) {
 	if err := writer.WriteMessages(ctx, kafka.Message{Topic: "made", Value: []byte("kept")}); err != nil {
 		t.Fatal(err)
 	}
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: brokers, Topic: "made", GroupID: "group"})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: brokers, Topic: "made", GroupID: "group", JoinGroupBackoff: 100 * time.Millisecond})
 	defer func() { _ = reader.Close() }()
 	if m, err := reader.ReadMessage(ctx); err != nil || string(m.Value) != "kept" {
 		t.Fatalf("read %q: %v", m.Value, err)
 	}
+	writer.MaxAttempts = 1
 	if err := writer.WriteMessages(ctx, kafka.Message{Topic: "unmade", Value: []byte("x")}); err == nil {
 		t.Fatal("a topic that nobody made took a message")
 	}

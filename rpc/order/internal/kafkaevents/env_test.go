@@ -164,7 +164,21 @@ func newConfig(t *testing.T, partitions int) Config {
 		addr = startBroker(t, t.TempDir(), "127.0.0.1:0").Addr()
 	}
 	cfg := configAt(addr, partitions)
-	must(t, EnsureTopics(within(t, 30*time.Second), cfg))
+	ctx := within(t, 30*time.Second)
+	must(t, EnsureTopics(ctx, cfg))
+	// A broker hears of a new topic a little after its controller made it, and the tests' own
+	// requests are not repeated as the package's are.
+	c, err := newCluster(cfg)
+	must(t, err)
+	defer c.close()
+	must(t, c.retry(ctx, func(ctx context.Context) error {
+		for _, topic := range c.topics() {
+			if _, err := c.partitions(ctx, topic.Topic); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	return cfg
 }
 

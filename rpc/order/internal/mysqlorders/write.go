@@ -12,6 +12,7 @@ import (
 
 	"gorm.io/gorm"
 
+	"github.com/seckill-go/seckill/internal/failpoint"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
@@ -45,6 +46,7 @@ func (s *Store) Write(ctx context.Context, events []order.Event, now time.Time) 
 				return err
 			}
 		}
+		failpoint.Hit("before-commit")
 		return nil
 	})
 	if err != nil {

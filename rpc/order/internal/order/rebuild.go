@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/seckill-go/seckill/internal/failpoint"
 )
 
 // rebuilder limits.
@@ -285,6 +287,7 @@ func (b *Rebuilder) settle(ctx context.Context, saleID int64, old StockState) er
 		if err := b.stock.Close(ctx, saleID); err != nil {
 			return fmt.Errorf("close the old generation: %w", err)
 		}
+		failpoint.Hit("rebuild-after-close")
 	}
 	if b.cfg.Drain != nil {
 		b.cfg.Drain()
@@ -352,6 +355,7 @@ func (b *Rebuilder) build(ctx context.Context, saleID, generation int64) (Sale, 
 	if err != nil {
 		return Sale{}, fmt.Errorf("read generation %d from MySQL: %w", generation, err)
 	}
+	failpoint.Hit("rebuild-after-snapshot")
 	if err := building.Open(ctx, sale.Terms(), sale.Stock-sale.Sold); err != nil {
 		return Sale{}, fmt.Errorf("open generation %d: %w", generation, err)
 	}

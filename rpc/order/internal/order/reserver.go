@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/internal/failpoint"
 	"github.com/seckill-go/seckill/internal/gather"
 )
 
@@ -193,6 +194,7 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ScriptBudget)
 	decisions, entries := r.stock.Reserve(ctx, tickets)
 	cancel()
+	failpoint.Hit("after-script")
 
 	events := make([]Event, 0, n)
 	for i, d := range decisions {
@@ -208,6 +210,7 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 		}
 	}
 	if len(events) > 0 && r.publish(events) {
+		failpoint.Hit("after-publish")
 		r.removals.add(entries)
 	}
 	late := time.Since(start) > r.cfg.AcceptBudget
@@ -223,6 +226,7 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	for i, g := range groups {
 		out[i], flat = flat[:len(g):len(g)], flat[len(g):]
 	}
+	failpoint.Hit("before-answer")
 	return out, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seckill-go/seckill/internal/failpoint"
 )
 
 // ErrRefused wraps an error with which the database refused the data of a batch: trying it again as
@@ -183,6 +185,7 @@ func (c *consumer) batches(ctx context.Context) error {
 		if err := c.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
 			return err
 		}
+		failpoint.Hit("after-commit")
 		if err := c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {
 			return fmt.Errorf("commit offsets: %w", err)
 		}
