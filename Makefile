@@ -17,8 +17,11 @@ LINT := $(CACHE)/tools/lint-$(shell cat tools/lint/go.mod tools/lint/go.sum | sh
 
 SUMMARY := $(CACHE)/test-summary
 TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
-TIERS := drift test-tools test-unit test-embedded test-servers
+TIERS := drift test-tools test-unit test-embedded test-servers test-chaos
 FUZZTIME ?= 20s
+# The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
+CHAOS_ROUNDS ?= 4
+CHAOS_OUTAGE ?= 15s
 
 .PHONY: help
 help: ## list the targets
@@ -67,7 +70,7 @@ test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -v /test/e2e)
+	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)')
 
 .PHONY: test-embedded
 test-embedded: $(TOOLS)/.built ## end to end on the embedded engines
@@ -76,12 +79,26 @@ test-embedded: $(TOOLS)/.built ## end to end on the embedded engines
 # Without the servers this tier cannot say anything: scripts/servers says loudly what is missing, and
 # fails on a build server.
 .PHONY: test-servers
-test-servers: $(TOOLS)/.built ## end to end on real Redis and MariaDB servers, started by the tests
+test-servers: $(TOOLS)/.built ## end to end on real Redis, Kafka and MariaDB servers, started by the tests
 	@if scripts/servers; then \
 	  SECKILL_TEST_ENGINES=servers SECKILL_REQUIRE_SERVERS=1 \
 	  $(TESTSUM) -tier servers -- -tags $(TAGS) -timeout 20m ./test/e2e/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "servers: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
+
+# Each mutant is a build and a run of the tests that must notice it: no part of `test`.
+.PHONY: test-mutants
+test-mutants: ## break the order service in a copy, one way after another, and demand red tests
+	SECKILL_REQUIRE_SERVERS=1 go test -tags $(TAGS),mutants -count=1 -timeout 90m -v ./test/mutants
+
+# As test-servers, on a program with fail points in it.
+.PHONY: test-chaos
+test-chaos: $(TOOLS)/.built ## crashes of the platform, losses of Redis, Kafka and MariaDB (CHAOS_ROUNDS, CHAOS_OUTAGE)
+	@if scripts/servers; then \
+	  CHAOS_ROUNDS=$(CHAOS_ROUNDS) CHAOS_OUTAGE=$(CHAOS_OUTAGE) SECKILL_REQUIRE_SERVERS=1 \
+	  $(TESTSUM) -tier chaos -- -v -tags "$(TAGS) failpoint" -count 1 -timeout 90m ./internal/failpoint/... ./test/chaos/...; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "chaos: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/seckill-go/seckill/cmd/seckill/internal/platform"
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
@@ -30,6 +31,7 @@ type auditOptions struct {
 	accepted string
 	redis    string
 	kafka    []string
+	topic    string
 	mysql    string
 	wait     time.Duration
 	repair   bool
@@ -64,6 +66,7 @@ Exit codes: 0 the promises hold, 1 one is broken, 2 it could not be told.`,
 	f.StringVar(&o.accepted, "accepted", "", "file of order ids that clients were told are accepted, one a line: each must be in MySQL")
 	f.StringVar(&o.redis, "redis", "", "host:port of Redis (default: the running platform's)")
 	f.StringSliceVar(&o.kafka, "kafka", nil, "host:port of Kafka brokers (default: the running platform's)")
+	f.StringVar(&o.topic, "kafka-topic", "", "name of the orders topic (default: the running platform's, or "+platform.DefaultTopic+")")
 	f.StringVar(&o.mysql, "mysql", os.Getenv(envMySQL), "DSN of the orders database (default: the running platform's; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = ""
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for a quiet moment of a sale")
@@ -147,6 +150,7 @@ func (o auditOptions) config() (orderapp.Config, error) {
 	if len(o.kafka) > 0 {
 		cfg.Kafka.Brokers = o.kafka
 	}
+	platform.UseTopic(&cfg, or(o.topic, run.Topic))
 	cfg.Database = sqldb.Config{DSN: or(o.mysql, run.MySQL)}
 	if cfg.Stock.Addr == "" || len(cfg.Kafka.Brokers) == 0 || cfg.Database.DSN == "" {
 		return cfg, fmt.Errorf("no platform runs on %s: start one with seckill up, or give --redis, --kafka and --mysql", o.data)

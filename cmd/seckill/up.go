@@ -58,6 +58,7 @@ that is made, and printed, at the first start.`,
 	f.StringVar(&o.Addr, "addr", "127.0.0.1:8888", "host:port of the gateway")
 	f.StringVar(&o.Redis, "redis", "", "host:port of a Redis server (default: embedded)")
 	f.StringSliceVar(&o.Kafka, "kafka", nil, "host:port of Kafka brokers, comma separated (default: embedded)")
+	f.StringVar(&o.Topic, "kafka-topic", platform.DefaultTopic, "name of the orders topic, the same at every start; platforms that share a Kafka need one each")
 	f.StringVar(&o.MySQL, "mysql", os.Getenv(envMySQL), "DSN of a MySQL server, user:password@tcp(host:port)/database (default: embedded; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = "" // a password in the environment stays out of the help
 	f.BoolVar(&o.NoDemo, "no-demo", false, "make no demo product and sale")

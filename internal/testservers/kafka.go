@@ -164,18 +164,19 @@ group.initial.rebalance.delay.ms=0
 `, k.addr, controller, filepath.Join(k.dir, "data"))
 }
 
-// answers tells whether the broker is registered with its controller and knows itself.
+// answers tells whether the broker is registered with its controller and coordinates groups, which
+// has it make a topic of its own first.
 func (k *kafkaBroker) answers() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	transport := new(kafka.Transport)
 	defer transport.CloseIdleConnections()
 	client := kafka.Client{Addr: kafka.TCP(k.addr), Transport: transport}
-	meta, err := client.Metadata(ctx, new(kafka.MetadataRequest))
-	if err == nil && len(meta.Brokers) == 0 {
-		err = errors.New("it knows no broker yet")
+	res, err := client.OffsetFetch(ctx, &kafka.OffsetFetchRequest{GroupID: "ready", Topics: map[string][]int{"ready": {0}}})
+	if err != nil {
+		return err
 	}
-	return err
+	return res.Error
 }
 
 // stop kills the broker: its data goes with it.

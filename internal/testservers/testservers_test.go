@@ -45,7 +45,7 @@ func TestKafka(t *testing.T) {
 	if err := writer.WriteMessages(ctx, kafka.Message{Topic: "made", Value: []byte("kept")}); err != nil {
 		t.Fatal(err)
 	}
-	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: brokers, Topic: "made", GroupID: "group", JoinGroupBackoff: 100 * time.Millisecond})
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: brokers, Topic: "made", GroupID: "group", JoinGroupBackoff: 100 * time.Millisecond, MaxWait: 100 * time.Millisecond})
 	defer func() { _ = reader.Close() }()
 	if m, err := reader.ReadMessage(ctx); err != nil || string(m.Value) != "kept" {
 		t.Fatalf("read %q: %v", m.Value, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/seckill-go/seckill/internal/testservers"
 )
 
 // figures is the part of a load's JSON report that the tests read.
@@ -107,7 +108,7 @@ func TestRestart(t *testing.T) {
 	p.audit()
 
 	// A second platform must not share the folder.
-	code, out := p.command(t.Context(), "up", "--addr", freeAddr(t))
+	code, out := p.command(t.Context(), "up", "--addr", testservers.FreeAddr(t))
 	if code != 2 || !strings.Contains(out, p.dir) {
 		t.Fatalf("a second platform on the folder exits %d: %s", code, out)
 	}
@@ -128,11 +129,18 @@ func TestRedisLosesEverything(t *testing.T) {
 	done := make(chan result, 1)
 	const stock = 3000
 	go func() {
-		code, out := p.command(context.Background(), loadArgs("--buyers", fmt.Sprint(stock), "--requests", "20000", "--stock", fmt.Sprint(stock), "--accepted", file)...)
+		// An open loop: while the sale is rebuilt, 503s would use a closed loop's requests up.
+		code, out := p.command(context.Background(), loadArgs("--buyers", fmt.Sprint(stock), "--requests", "16000", "--rate", "800",
+			"--stock", fmt.Sprint(stock), "--accepted", file)...)
 		done <- result{code, out}
 	}()
 	for _, at := range []int{500, 1500} {
 		eventually(t, time.Minute, "orders are accepted", func() error {
+			select {
+			case r := <-done:
+				t.Fatalf("the load ended with %d:\n%s", r.code, r.out)
+			default:
+			}
 			if n := countLines(file); n < at {
 				return fmt.Errorf("%d orders are", n)
 			}

@@ -8,12 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,12 +36,13 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	testservers.StopKafka()
 	testservers.StopMariaDB()
 	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-// onServers tells whether Redis and MySQL are real servers in this run.
+// onServers tells whether Redis, Kafka and MySQL are real servers in this run.
 func onServers() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "servers" }
 
 // platform is one `seckill up`, which can be killed and started again on the same data.
@@ -58,16 +59,20 @@ type platform struct {
 	exited chan struct{}
 }
 
+// topics counts the topics of this run: its platforms share one Kafka.
+var topics atomic.Int64
+
 const adminPassword = "an admin password"
 
 // newPlatform prepares a platform with data of its own; start starts it.
 func newPlatform(t *testing.T, args ...string) *platform {
 	t.Helper()
-	p := &platform{t: t, dir: t.TempDir(), addr: freeAddr(t), args: args, env: []string{"SECKILL_ADMIN_PASSWORD=" + adminPassword}}
+	p := &platform{t: t, dir: t.TempDir(), addr: testservers.FreeAddr(t), args: args, env: []string{"SECKILL_ADMIN_PASSWORD=" + adminPassword}}
 	if onServers() {
 		dsn := testservers.MariaDB(t)
-		redis := startRedis(t, "--appendonly", "yes", "--appendfsync", "everysec")
-		p.args = append(p.args, "--redis", redis.addr)
+		redis := testservers.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec")
+		p.args = append(p.args, "--redis", redis.Addr,
+			"--kafka", testservers.Kafka(t)[0], "--kafka-topic", fmt.Sprintf("orders-%d", topics.Add(1)))
 		p.env = append(p.env, "SECKILL_MYSQL_DSN="+dsn)
 	}
 	t.Cleanup(func() {
@@ -86,16 +91,6 @@ func upPlatform(t *testing.T, args ...string) *platform {
 	p := newPlatform(t, args...)
 	p.start()
 	return p
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // start runs `seckill up` and waits until it says that it is up.
@@ -188,45 +183,6 @@ func (p *platform) audit(args ...string) string {
 		p.t.Fatalf("audit exits %d:\n%s", code, out)
 	}
 	return out
-}
-
-// redisServer is a real Redis.
-type redisServer struct {
-	t    *testing.T
-	addr string
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-}
-
-func startRedis(t *testing.T, args ...string) *redisServer {
-	t.Helper()
-	r := &redisServer{t: t, addr: freeAddr(t), dir: t.TempDir(), args: args}
-	r.start()
-	t.Cleanup(r.kill)
-	return r
-}
-
-func (r *redisServer) start() {
-	r.t.Helper()
-	_, port, _ := net.SplitHostPort(r.addr)
-	r.cmd = exec.Command("redis-server", append([]string{"--bind", "127.0.0.1", "--port", port, "--dir", r.dir, "--save", ""}, r.args...)...)
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := r.cmd.Start(); err != nil {
-		r.t.Fatalf("redis-server is needed for this tier: %v", err)
-	}
-	eventually(r.t, 20*time.Second, "redis answers", func() error {
-		c, err := net.Dial("tcp", r.addr)
-		if err != nil {
-			return err
-		}
-		return c.Close()
-	})
-}
-
-func (r *redisServer) kill() {
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
 }
 
 // eventually polls a condition until it holds.

@@ -138,6 +138,11 @@ func adapters() []Layer {
 			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
 		adapter("rpc/order/internal/mysqlorders", "order", append(sql[:2:2], module+"internal/failpoint")...),
 		adapter("rpc/order/internal/sandboxpay", "order"),
+		{
+			// Tests alone, and a sentence.
+			Name: "orderproof", Dirs: []string{"rpc/order/internal/orderproof"},
+			Allow: []string{std},
+		},
 		adapter("rpc/product/internal/mysqlproducts", "product", sql...),
 		adapter("rpc/user/internal/mysqlusers", "user", sql...),
 		adapter("rpc/user/internal/argon2id", "user", "golang.org/x/crypto/argon2"),

@@ -26,6 +26,9 @@ import (
 	"github.com/zeromicro/go-zero/zrpc"
 )
 
+// DefaultTopic is the orders topic of a platform that has a Kafka to itself.
+const DefaultTopic = "seckill-orders"
+
 // Options say where the platform listens, where its data lies, and which engines are real servers.
 type Options struct {
 	// Addr is the gateway's host:port.
@@ -37,6 +40,9 @@ type Options struct {
 	Redis string
 	Kafka []string
 	MySQL string
+	// Topic is the orders topic in Kafka, DefaultTopic when empty. It belongs to the database as its
+	// tables do: an accepted order may be in it and not yet in them.
+	Topic string
 	// RedisPassword goes with Redis.
 	RedisPassword string
 	// JWTSecret, AdminPassword and WebhookSecret override those of the data folder when set.
@@ -77,6 +83,9 @@ func New(o Options) (*Platform, error) {
 		host = "127.0.0.1"
 	}
 	p.run = rundir.Run{PID: os.Getpid(), StartedAt: time.Now().UTC()}
+	if o.Topic != DefaultTopic {
+		p.run.Topic = o.Topic
+	}
 	p.group = lifecycle.New(p.modules(host)...)
 	return p, nil
 }
@@ -204,6 +213,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			p.run.MySQL = cfg.Database.DSN
 			cfg.Stock.Addr, cfg.Stock.Password = p.run.Redis, p.opts.RedisPassword
 			cfg.Kafka.Brokers = p.run.Kafka
+			UseTopic(&cfg, p.opts.Topic)
 			cfg.Payment.WebhookSecret = p.secrets.WebhookSecret
 			cfg.Payment.SandboxWebhook = "http://" + net.JoinHostPort(host, port) + "/api/v1/payments/webhook"
 			cfg.Accept.Sole = p.opts.Redis == ""
@@ -246,6 +256,16 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 		}, Stop: func(context.Context) error { return rundir.RemoveRun(p.opts.Dir) }},
 	}
 	return modules
+}
+
+// UseTopic has an order service keep its orders in a topic; empty stands for DefaultTopic. Any other
+// has a group of writers of its own: members of one group must read the same topics.
+func UseTopic(cfg *orderapp.Config, topic string) {
+	if topic == "" || topic == DefaultTopic {
+		cfg.Kafka.Topic = DefaultTopic
+		return
+	}
+	cfg.Kafka.Topic, cfg.Kafka.Group = topic, topic+"-writer"
 }
 
 // database is a service's: the given server's, or a file of its own.

@@ -32,6 +32,8 @@ type Run struct {
 	Redis string `json:"redis"`
 	// Kafka is the bootstrap brokers, each host:port.
 	Kafka []string `json:"kafka"`
+	// Topic is the orders topic; empty for the default one.
+	Topic string `json:"topic,omitzero"`
 	// MySQL is the DSN of the orders database; sqlite:PATH for the embedded one.
 	MySQL string `json:"mysql"`
 	// DemoSaleID is the sale that every first start makes, a decimal string.

@@ -18,7 +18,7 @@ func TestRunRoundTrip(t *testing.T) {
 		t.Fatalf("LoadRun of nothing = %v, want ErrNotExist", err)
 	}
 	want := Run{
-		Addr: "http://127.0.0.1:8888", Redis: "127.0.0.1:6380", Kafka: []string{"127.0.0.1:9093"},
+		Addr: "http://127.0.0.1:8888", Redis: "127.0.0.1:6380", Kafka: []string{"127.0.0.1:9093"}, Topic: "orders-2",
 		MySQL: "sqlite:/tmp/order.db", DemoSaleID: "1", PID: 7, StartedAt: time.UnixMilli(1e12).UTC(),
 	}
 	if err := SaveRun(dir, want); err != nil {

@@ -20,21 +20,29 @@ const (
 
 // EnsureTopics creates the orders topic and the dead-letter topic where they are missing, and
 // checks those that are there: fewer partitions, fewer replicas or a lower min.insync.replicas than
-// configured is an error that says so. It repeats what may succeed later until ctx ends. Any number
-// of processes may call it at once.
+// configured is an error that says so. After a creation it waits until a leader answers for every
+// partition of the orders topic. It repeats what may succeed later until ctx ends. Any number of
+// processes may call it at once.
 func EnsureTopics(ctx context.Context, cfg Config) error {
 	c, err := newCluster(cfg)
 	if err != nil {
 		return err
 	}
 	defer c.close()
+	made := false
 	err = c.retry(ctx, func(ctx context.Context) error {
 		for _, t := range c.topics() {
-			if err := c.ensure(ctx, t); err != nil {
+			missing, err := c.ensure(ctx, t)
+			made = made || missing
+			if err != nil {
 				return err
 			}
 		}
-		return nil
+		if !made {
+			return nil
+		}
+		_, err := c.bounds(ctx)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("kafkaevents: topics: %w", err)
@@ -63,18 +71,23 @@ func (c *cluster) topics() []kafka.TopicConfig {
 	}
 }
 
-func (c *cluster) ensure(ctx context.Context, want kafka.TopicConfig) error {
+// ensure tells whether the topic was missing, and then creates it.
+func (c *cluster) ensure(ctx context.Context, want kafka.TopicConfig) (missing bool, err error) {
 	res, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{want.Topic}})
 	if err != nil {
-		return err
+		return false, err
 	}
 	have := res.Topics[0]
 	if errors.Is(have.Error, kafka.UnknownTopicOrPartition) {
-		return c.create(ctx, want)
+		return true, c.create(ctx, want)
 	}
 	if have.Error != nil {
-		return fmt.Errorf("%s: %w", want.Topic, have.Error)
+		return false, fmt.Errorf("%s: %w", want.Topic, have.Error)
 	}
+	return false, c.checkTopic(ctx, want, have)
+}
+
+func (c *cluster) checkTopic(ctx context.Context, want kafka.TopicConfig, have kafka.Topic) error {
 	if n := len(have.Partitions); n < want.NumPartitions {
 		return fmt.Errorf("%w: %s has %d partitions, %d are configured", kafka.InvalidPartitionNumber, want.Topic, n, want.NumPartitions)
 	}

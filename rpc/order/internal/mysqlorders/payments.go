@@ -94,16 +94,20 @@ func (s *Store) Apply(ctx context.Context, e order.PaymentEvent, now time.Time) 
 		row  paymentRow
 		paid bool
 	)
-	err := s.transact(ctx, "apply payment event", func(tx *gorm.DB) error {
+	// A payment never changes its order. It is read before the transaction, whose first plain read, as
+	// InnoDB's snapshot, has to come after the locks: or a delivery that waited for another would not
+	// see that one's event.
+	found, err := paymentByID(s.read(ctx), e.PaymentID)
+	if err != nil {
+		return order.Payment{}, false, explain("apply payment event", err)
+	}
+	err = s.transact(ctx, "apply payment event", func(tx *gorm.DB) error {
 		paid = false
-		found, err := paymentByID(tx, e.PaymentID)
-		if err != nil {
-			return err
-		}
 		// The order first, then its payment: the order of locks of StartPayment.
 		if _, err := readOrder(sqldb.ForUpdate(tx), order.ID(found.OrderID)); err != nil {
 			return err
 		}
+		var err error
 		if row, err = paymentByID(sqldb.ForUpdate(tx), e.PaymentID); err != nil {
 			return err
 		}

@@ -15,7 +15,7 @@ import (
 // rebuilder limits.
 const (
 	rebuildInterval = 500 * time.Millisecond
-	rebuildLease    = 15 * time.Second
+	rebuildLease    = 5 * time.Second
 	rebuildTimeout  = 2 * time.Minute
 	rebuildParallel = 4
 	offsetsInterval = 20 * time.Millisecond
@@ -263,6 +263,9 @@ func (b *Rebuilder) Rebuild(ctx context.Context, saleID int64) (err error) {
 	}
 	if old, err = b.stock.State(ctx, saleID); err != nil {
 		return fmt.Errorf("read the state in Redis: %w", err)
+	}
+	if old.Built && old.Generation >= sale.Generation {
+		return ErrSuperseded // and what the other instance has opened stays open
 	}
 	if !first || old.Built {
 		if err := b.settle(ctx, saleID, old); err != nil {

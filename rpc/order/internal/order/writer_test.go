@@ -14,6 +14,7 @@ import (
 
 // run starts a writer that is stopped with the test.
 func (w *world) run(writer *order.Writer) {
+	w.running = true
 	writer.Start()
 	w.t.Cleanup(func() {
 		end, cancel := context.WithTimeout(ctx, 20*time.Second)

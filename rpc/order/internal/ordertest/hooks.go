@@ -152,12 +152,11 @@ func (h *Hooks) enter(ctx context.Context, method string) error {
 	return err
 }
 
-// leave is called without the fake's lock, after a method's effect.
-func (h *Hooks) leave(method string) error {
+// leave is called without the fake's lock, after a method's effect, with the error that it had.
+func (h *Hooks) leave(method string, err error) error {
 	h.mu.Lock()
 	r := h.rule(method)
-	var err error
-	if r.drop > 0 {
+	if err == nil && r.drop > 0 {
 		r.drop--
 		err = ErrReplyLost
 	}
@@ -178,7 +177,7 @@ func (h *Hooks) around(ctx context.Context, lock sync.Locker, method string, eff
 	lock.Lock()
 	err := effect()
 	lock.Unlock()
-	return errors.Join(err, h.leave(method))
+	return h.leave(method, err)
 }
 
 // Clock is a clock that a test moves.

@@ -145,7 +145,7 @@ func (l *Log) Each(ctx context.Context, from order.Offsets, f func([]order.Messa
 			return err
 		}
 	}
-	return l.leave("Each")
+	return l.leave("Each", nil)
 }
 
 // Ping implements order.Log.
@@ -219,7 +219,7 @@ func (f *feed) Fetch(ctx context.Context, limit int) ([]order.Message, error) {
 		news := l.news
 		l.mu.Unlock()
 		if len(out) > 0 {
-			return out, l.leave("Fetch")
+			return out, l.leave("Fetch", nil)
 		}
 		select {
 		case <-news:

@@ -156,7 +156,7 @@ func (s *Stock) Reserve(ctx context.Context, tickets []order.Ticket) ([]order.De
 		}
 	}
 	s.mu.Unlock()
-	if s.leave("Reserve") != nil {
+	if s.leave("Reserve", nil) != nil {
 		return all(order.VerdictUnknown), nil
 	}
 	return out, refs
@@ -338,7 +338,7 @@ func (s *Stock) EachOrder(ctx context.Context, saleID int64, f func([]order.Held
 			return err
 		}
 	}
-	return s.leave("EachOrder")
+	return s.leave("EachOrder", nil)
 }
 
 // Release implements order.Stock.

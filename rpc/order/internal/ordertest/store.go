@@ -451,7 +451,7 @@ func (s *Store) EachOrder(ctx context.Context, saleID int64, f func([]order.Orde
 			return err
 		}
 	}
-	return s.leave("EachOrder")
+	return s.leave("EachOrder", nil)
 }
 
 // Ping implements order.Store.

@@ -1,0 +1,127 @@
+package orderproof
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// seedVariable names the environment variable that has a walk's first episode begin with a seed that
+// an earlier failure printed.
+const seedVariable = "SECKILL_TEST_SEED"
+
+// stepsAnEpisode is short enough to read a failed episode, and long enough for a dozen rebuilds.
+const stepsAnEpisode = 200
+
+// TestWalk takes random steps through everything that can happen to a sale and checks every promise
+// after each. A failure prints the episode's seed and its steps.
+func TestWalk(t *testing.T) {
+	forEachEngines(t, func(t *testing.T, e *engines) {
+		seed := rand.Uint64()
+		if text := os.Getenv(seedVariable); text != "" {
+			var err error
+			if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		taken := map[string]int{}
+		for steps := size(3000, 100_000); steps > 0; steps -= stepsAnEpisode {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { episode(t, e, seed, taken) })
+			if t.Failed() {
+				return
+			}
+			seed++
+		}
+		total := 0
+		for _, s := range steps {
+			n := taken[s.name]
+			total += n
+			if n == 0 {
+				t.Errorf("no episode came to the step %q", s.name)
+			}
+		}
+		t.Logf("%d steps in %s: %v", total, time.Since(began).Round(time.Second), taken)
+	})
+}
+
+// walk is an episode: a world with what its steps remember.
+type walk struct {
+	*world
+	rng   *rand.Rand
+	trace []string
+	memory
+}
+
+func (w *walk) note(format string, args ...any) {
+	w.trace = append(w.trace, fmt.Sprintf(format, args...))
+}
+
+// oneIn is true once in n times.
+func (w *walk) oneIn(n int) bool { return w.rng.IntN(n) == 0 }
+
+func episode(t *testing.T, e *engines, seed uint64, taken map[string]int) {
+	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a walk is repeated by its seed
+	stock, limit := 3+rng.Int64N(12), 1+rng.Int64N(3)
+	w := &walk{world: newWorld(t, e, stock, limit), rng: rng}
+	defer func() {
+		if err := w.letGo(); err != nil {
+			t.Error(err)
+		}
+	}()
+	fail := func(what string, err error) {
+		t.Fatalf("seed %d, stock %d, limit %d, %s: %v\nthe steps:\n  %s", seed, stock, limit, what, err,
+			strings.Join(w.trace, "\n  "))
+	}
+	weights := 0
+	for _, s := range steps {
+		weights += s.weight
+	}
+	for n := range stepsAnEpisode {
+		s := steps[0]
+		if w.sells || rng.IntN(3) > 0 { // a sale that does not sell is built soon
+			at := rng.IntN(weights)
+			for _, s = range steps {
+				if at -= s.weight; at < 0 {
+					break
+				}
+			}
+		}
+		w.note("%d %s", n, s.name)
+		taken[s.name]++
+		if err := s.do(w); err != nil {
+			fail(s.name, err)
+		}
+		if err := w.check(); err != nil {
+			fail("after "+s.name, err)
+		}
+	}
+	if err := w.finish(); err != nil {
+		fail("at the end", err)
+	}
+}
+
+// finish ends the episode: whatever is unpaid expires, everything comes to rest.
+func (w *walk) finish() error {
+	if err := w.letGo(); err != nil {
+		return err
+	}
+	if err := w.publishHeld(len(w.late)); err != nil {
+		return err
+	}
+	if err := w.quiesce(); err != nil {
+		return err
+	}
+	w.clock.Advance(2 * paymentTimeout)
+	if err := w.expirer.Once(ctx); err != nil {
+		return err
+	}
+	if err := w.quiesce(); err != nil {
+		return err
+	}
+	return w.check()
+}

@@ -1,0 +1,271 @@
+//go:build mutants
+
+package mutants
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// limit bounds the tests of one mutant, which may hang as well as fail.
+const limit = 6 * time.Minute
+
+// edit replaces one text, which must be in the file exactly once, so that a mutant that no longer fits
+// the code is noticed.
+type edit struct{ file, from, to string }
+
+// mutant is one way to break the platform, and the tests that must notice.
+type mutant struct {
+	name  string
+	edits []edit
+	// run and packages are go test's.
+	run      string
+	packages []string
+}
+
+const (
+	internal = "rpc/order/internal/"
+	proof    = "./rpc/order/internal/orderproof"
+	tables   = "./rpc/order/internal/mysqlorders"
+
+	reserveLua = internal + "redisstock/lua/reserve.lua"
+	schema     = internal + "mysqlorders/migrations/00001_sales_and_orders.sql"
+	walk       = "TestWalk/embedded"
+)
+
+var mutants = []mutant{
+	{
+		name: "no UNIQUE over a sale's active users", run: "TestDatabaseRefusesByItself/sqlite", packages: []string{tables},
+		edits: []edit{{schema, "  CONSTRAINT orders_one_active UNIQUE (sale_id, active_user),\n", ""}},
+	},
+	{
+		name: "no UNIQUE over keys", run: "TestDatabaseRefusesByItself/sqlite", packages: []string{tables},
+		edits: []edit{{schema, "  CONSTRAINT orders_one_key UNIQUE (user_id, sale_id, key_hash)\n", "  CONSTRAINT orders_one_key UNIQUE (id)\n"}},
+	},
+	{
+		name: "reserve.lua does not compare the fence", run: walk, packages: []string{proof},
+		edits: []edit{{reserveLua, "if not m[1] or m[2] ~= fence or m[3] then", "if not m[1] or m[3] then"}},
+	},
+	{
+		name: "reserve.lua accepts on a closed generation", run: walk, packages: []string{proof},
+		edits: []edit{{reserveLua, "if not m[1] or m[2] ~= fence or m[3] then", "if not m[1] or m[2] ~= fence then"}},
+	},
+	{
+		name: "reserve.lua does not compare the generation", run: walk, packages: []string{proof},
+		edits: []edit{{reserveLua, "if tonumber(m[1]) ~= gen then", "if false then"}},
+	},
+	{
+		name: "no script asks for the server's replication id", run: "TestWalk/servers", packages: []string{proof},
+		edits: []edit{{internal + "redisstock/lua/prelude.lua", "  if not replid then", "  if true then"}},
+	},
+	{
+		name: "reserve.lua does not look for the key", run: "(TestWalk|TestOneUserInParallel)/embedded", packages: []string{proof},
+		edits: []edit{{reserveLua, "if o.hash == hash then", "if false then"}},
+	},
+	{
+		name: "the writer commits offsets before the insert", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/writer.go",
+			`		if err := c.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
+			return err
+		}
+		if err := c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {
+			return fmt.Errorf("commit offsets: %w", err)
+		}
+`,
+			`		if err := c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {
+			return fmt.Errorf("commit offsets: %w", err)
+		}
+		if err := c.step(ctx, func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {
+			return err
+		}
+`}},
+	},
+	{
+		name: "release.lua gives units back again", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "redisstock/lua/release.lua", "      if o.holds then", "      if true then"}},
+	},
+	{
+		name: "no guard of the stock in SQL", run: "TestForgedOrders/embedded", packages: []string{proof},
+		edits: []edit{
+			{internal + "mysqlorders/write.go", `sold = sold + ? WHERE id = ? AND sold + ? <= stock", units, saleID, units)`, `sold = sold + ? WHERE id = ?", units, saleID)`},
+			{internal + "order/admit.go", "case sale.Sold+units+e.Quantity > sale.Stock:", "case false:"},
+			{schema, "CHECK (sold >= 0 AND sold <= stock)", "CHECK (sold >= 0)"},
+		},
+	},
+	{
+		name: "Admit takes orders below the floor", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/admit.go", "case e.OrderID.Generation() < sale.Floor:", "case false:"}},
+	},
+	{
+		name: "the outbox entry goes before the produce", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/reserver.go", "	if len(events) > 0 && r.publish(events) {\n		r.removals.add(entries)\n	}\n",
+			"	r.removals.add(entries)\n	if len(events) > 0 {\n		r.publish(events)\n	}\n"}},
+	},
+	{
+		name: "the relay removes entries that Kafka did not take", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/relay.go", "		if err := r.publish(ctx, events); err != nil {\n			return done, err\n		}\n",
+			"		_ = r.publish(ctx, events)\n"}},
+	},
+	{
+		name: "a rebuild does not close the old generation", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/rebuild.go", "	if old.Built {\n		if err := b.stock.Close(ctx, saleID); err != nil {", "	if false {\n		if err := b.stock.Close(ctx, saleID); err != nil {"}},
+	},
+	{
+		name: "a rebuild leaves an earlier build alone", run: "TestWalk", packages: []string{proof},
+		edits: []edit{{internal + "order/rebuild.go", "	if sale.Floor > 0 {", "	if sale.Floor < 0 {"}},
+	},
+	{
+		name: "a rebuild does not drain the outbox", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/rebuild.go", "	for old.Built {\n		n, err := b.relay.Drain", "	for false {\n		n, err := b.relay.Drain"}},
+	},
+	{
+		name: "a rebuild does not wait for the writers", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "order/rebuild.go", "	return b.passed(ctx, end)", "	_ = end\n	return nil"}},
+	},
+	{
+		name: "open.lua opens an older generation over a newer one", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "redisstock/lua/open.lua", "if current >= gen then", "if false then"}},
+	},
+	{
+		name: "sync.lua takes older terms", run: walk, packages: []string{proof},
+		edits: []edit{{internal + "redisstock/lua/sync.lua", "if tonumber(m[4]) >= tonumber(ARGV[2]) then", "if false then"}},
+	},
+	{
+		name: "an ended order ends again", run: "(TestPayRaces|TestWalk)/embedded", packages: []string{proof},
+		edits: []edit{{internal + "mysqlorders/orders.go", `Where("id = ? AND state = ?", int64(id), string(order.StatePending))`, `Where("id = ?", int64(id))`}},
+	},
+	{
+		name: "a capture pays whatever the order's state is", run: "(TestPayRaces|TestWalk)/embedded", packages: []string{proof},
+		edits: []edit{{internal + "mysqlorders/payments.go",
+			`Where("id = ? AND state = ?", row.OrderID, string(order.StatePending)).`, `Where("id = ?", row.OrderID).`}},
+	},
+}
+
+func TestMutants(t *testing.T) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree := t.TempDir()
+	if err := copyTree(root, tree); err != nil {
+		t.Fatal(err)
+	}
+	var table []string
+	for _, m := range mutants {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			red := break1(t, tree, m)
+			table = append(table, fmt.Sprintf("%-55s %s", m.name, strings.Join(red, ", ")))
+		})
+	}
+	t.Logf("what went red:\n%s", strings.Join(table, "\n"))
+}
+
+// break1 applies a mutant, runs its tests, and undoes it. It returns the tests that failed.
+func break1(t *testing.T, tree string, m mutant) []string {
+	before := map[string][]byte{}
+	defer func() {
+		for name, text := range before {
+			if err := os.WriteFile(name, text, 0o600); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for _, e := range m.edits {
+		name := filepath.Join(tree, filepath.FromSlash(e.file))
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), e.from); n != 1 {
+			t.Fatalf("%s has %d times the text that the mutant replaces: %s", e.file, n, e.from)
+		}
+		if before[name] == nil {
+			before[name] = text
+		}
+		if err := os.WriteFile(name, []byte(strings.Replace(string(text), e.from, e.to, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit+time.Minute)
+	defer cancel()
+	args := append([]string{"test", "-tags", "no_k8s", "-count=1", "-timeout", limit.String(), "-run", m.run}, m.packages...)
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = tree
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		t.Fatalf("survived: go %s", strings.Join(args, " "))
+	case !errors.As(err, &exit):
+		t.Fatal(err)
+	}
+	red := failed(string(out))
+	if len(red) == 0 {
+		t.Fatalf("no test failed by itself:\n%s", out)
+	}
+	for _, line := range strings.Split(string(out), "\n") {
+		if reason.MatchString(line) {
+			t.Log(strings.TrimSpace(line))
+			break
+		}
+	}
+	return red
+}
+
+var (
+	failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	// reason is the first line of what a test says.
+	reason = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
+)
+
+// failed lists the tests that failed, without their seeds.
+func failed(out string) []string {
+	var names []string
+	for _, m := range failure.FindAllStringSubmatch(out, -1) {
+		parts := strings.Split(m[1], "/")
+		names = append(names, strings.Join(parts[:min(2, len(parts))], "/"))
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	// A test that has failed subtests says nothing more than they.
+	return slices.DeleteFunc(slices.Clone(names), func(n string) bool {
+		return slices.ContainsFunc(names, func(o string) bool { return strings.HasPrefix(o, n+"/") })
+	})
+}
+
+// copyTree copies what git knows of a tree, and what it would add.
+func copyTree(from, to string) error {
+	list := exec.Command("git", "ls-files", "-co", "--exclude-standard", "-z")
+	list.Dir = from
+	out, err := list.Output()
+	if err != nil {
+		return fmt.Errorf("list the tree: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(from, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted and not committed yet
+		}
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, name)
+		if err := os.MkdirAll(filepath.Dir(target), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(target, text, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
