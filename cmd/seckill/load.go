@@ -324,8 +324,8 @@ func (o *loadOptions) chooseSale(ctx context.Context, client *gateway.Client, ad
 		}
 		select {
 		case <-ctx.Done():
-			return gateway.Sale{}, fmt.Errorf("the fresh sale %s does not open (state %q, last error %v): %w",
-				sale.SaleID, made.State, err, ctx.Err())
+			return gateway.Sale{}, fmt.Errorf("the fresh sale %s does not open (state %q): %w",
+				sale.SaleID, made.State, errors.Join(ctx.Err(), err))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

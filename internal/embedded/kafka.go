@@ -53,7 +53,9 @@ func (k *Kafka) Start(context.Context) error {
 	cluster, err := kfake.NewCluster(
 		kfake.Ports(number), // one port, so one broker
 		// kfake would listen on 127.0.0.1 whatever loopback address was asked for.
-		kfake.ListenFn(func(network, _ string) (net.Listener, error) { return net.Listen(network, k.listen) }),
+		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(context.Background(), network, k.listen)
+		}),
 		kfake.DataDir(k.dir),
 		kfake.SyncWrites(),
 		kfake.WithLogger((*faultLog)(k)),

@@ -3,10 +3,8 @@ package testservers
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +18,10 @@ import (
 
 // kafkaStartLimit is how long an empty broker may take to answer on a busy machine.
 const kafkaStartLimit = 120 * time.Second
+
+// kafkaCluster is the cluster's id, 16 bytes in base64; each test binary has its own cluster, so that
+// any will do.
+const kafkaCluster = "c2Vja2lsbC1pbi10ZXN0cw"
 
 // broker is the one broker of this test binary.
 var broker struct {
@@ -127,12 +129,8 @@ func startKafka() (_ *kafkaBroker, err error) {
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(jars, "*"),
 	}
-	cluster := make([]byte, 16)
-	for i := range cluster {
-		cluster[i] = byte(rand.Uint32())
-	}
 	out, err := exec.Command(java, append(vm, "kafka.tools.StorageTool",
-		"format", "--cluster-id="+base64.RawURLEncoding.EncodeToString(cluster), "--config="+properties)...).CombinedOutput()
+		"format", "--cluster-id="+kafkaCluster, "--config="+properties)...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("format Kafka's folder: %w\n%s", err, out)
 	}

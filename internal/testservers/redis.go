@@ -2,6 +2,7 @@ package testservers
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os/exec"
@@ -58,7 +59,8 @@ func (r *RedisServer) Start() {
 
 // answers tells whether the server takes commands, be it to refuse them for want of a password.
 func (r *RedisServer) answers() error {
-	conn, err := net.DialTimeout("tcp", r.Addr, time.Second)
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(context.Background(), "tcp", r.Addr)
 	if err != nil {
 		return err
 	}

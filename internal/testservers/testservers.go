@@ -3,6 +3,7 @@
 package testservers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -47,10 +48,13 @@ func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.It
 // within the range a client's connection could take it before the server does.
 func freePort() (int, error) {
 	const first, end, attempts = 10_000, 32_000, 100
-	var last error
+	var (
+		listen net.ListenConfig
+		last   error
+	)
 	for range attempts {
 		port := first + rand.IntN(end-first)
-		l, err := net.Listen("tcp", loopback(port))
+		l, err := listen.Listen(context.Background(), "tcp", loopback(port))
 		if err == nil {
 			return port, l.Close()
 		}

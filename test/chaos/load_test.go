@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,30 @@ func (l *load) wait() loadReport {
 		l.t.Fatalf("the load exits with %s (%v):\n%s%s", l.cmd.ProcessState, err, l.errs.String(), l.out.String())
 	}
 	return r
+}
+
+// ofGenerationOne counts the accepted orders of the sale's first generation, and those of them whose
+// sequence number is above kept. An id is the sale, 14 bits of generation and 26 of sequence.
+func (l *load) ofGenerationOne(kept int) (all, above int) {
+	l.t.Helper()
+	b, err := os.ReadFile(l.file)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		id, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		if id>>26&(1<<14-1) != 1 {
+			continue
+		}
+		all++
+		if id&(1<<26-1) > int64(kept) {
+			above++
+		}
+	}
+	return all, above
 }
 
 // add puts orders that somebody else was told are accepted into the load's file.

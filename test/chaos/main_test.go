@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	binary = filepath.Join(dir, "seckill")
-	build := exec.Command("go", "build", "-tags", "no_k8s failpoint", "-o", binary, "../../cmd/seckill")
+	build := exec.Command("go", "build", "-tags", "no_k8s,failpoint", "-o", binary, "../../cmd/seckill")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		os.Exit(1)

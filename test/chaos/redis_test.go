@@ -81,7 +81,7 @@ const (
 	// lossStock is the stock of a sale; it is sold out some seconds after the sale sells again.
 	lossStock = 2500
 	// lossRate is the load's, in requests a second; burstRate that of the burst after an idle second, in
-	// which Redis is killed when it has taken burstOrders.
+	// which Redis goes down when burstOrders were taken.
 	lossRate, burstRate, burstOrders = 500, 1500, 40
 )
 
@@ -89,20 +89,19 @@ func (f *redisFixture) round(lose func(*lossRound), certain bool) crashFigures {
 	f.t.Helper()
 	r := &lossRound{redisFixture: f, sale: f.p.newSale(lossStock, 15*time.Minute)}
 	lose(r)
-	before := r.load.accepted()
-	lost := max(0, before-r.kept)
-	if certain && lost == 0 {
-		f.t.Errorf("Redis lost none of %d accepted orders, so nothing was tested", before)
-	}
 	order, selling := f.p.sellsAgain(r.sale, r.back)
 	r.load.wait()
 	r.load.add(order)
+	before, lost := r.load.ofGenerationOne(r.kept)
+	if certain && lost == 0 {
+		f.t.Errorf("Redis lost none of %d accepted orders, so nothing was tested", before)
+	}
 	sum := f.p.prove(r.sale, r.load, before, selling)
 	sum.losses, sum.lost = 1, lost
 	if lost > 0 {
 		sum.roundsWithLost = 1
 	}
-	f.t.Logf("Redis kept %d of %d orders that were answered 202; the sale sold again after %.1f s", r.kept, before, selling.Seconds())
+	f.t.Logf("Redis lost %d of %d orders that were answered 202; the sale sold again after %.1f s", lost, before, selling.Seconds())
 	f.p.endSale(r.sale)
 	return sum
 }
@@ -152,35 +151,14 @@ func withRedis(t *testing.T, addr string, f func(ctx context.Context, c *redis.C
 	}
 }
 
+// idle is the quiet second that killedAfterIdling and cutOffFromPower begin with, and some more.
+const idle = 1200 * time.Millisecond
+
 // killedAfterIdling: with appendfsync everysec, what is written while the fsync of the first write after
 // a quiet second is under way waits in the memory of the process. Where an fsync is quick that is seldom
 // anything.
 func killedAfterIdling(r *lossRound) {
-	r.burst()
-	r.server.Start()
-	r.isBack()
-}
-
-// cutOffFromPower: with appendfsync everysec, the machine may keep any part of the last second's writes
-// from itself when it goes down. Here the later half of a burst's is gone.
-func cutOffFromPower(r *lossRound) {
-	before := r.appendOnlyFile()
-	r.burst()
-	after := r.appendOnlyFile()
-	if after.name != before.name {
-		r.t.Fatalf("Redis went from %s to %s meanwhile", before.name, after.name)
-	}
-	if err := os.Truncate(after.name, (before.size+after.size)/2); err != nil {
-		r.t.Fatal(err)
-	}
-	r.server.Start()
-	r.isBack()
-}
-
-// burst kills Redis in the beginning of a burst of purchases that follows an idle second.
-func (r *lossRound) burst() {
-	r.t.Helper()
-	<-time.After(1200 * time.Millisecond) // the idle second
+	<-time.After(idle)
 	r.hammer(burstRate, 0)
 	withRedis(r.t, r.server.Addr, func(ctx context.Context, c *redis.Client) error {
 		for {
@@ -191,6 +169,25 @@ func (r *lossRound) burst() {
 			}
 		}
 	})
+	r.server.Start()
+	r.isBack()
+}
+
+// cutOffFromPower: with appendfsync everysec, a machine that goes down may keep from its disk what was
+// written in the last second. Here all of the burst is gone.
+func cutOffFromPower(r *lossRound) {
+	<-time.After(idle)
+	before := r.appendOnlyFile()
+	r.hammer(burstRate, burstOrders)
+	r.server.Kill()
+	if after := r.appendOnlyFile(); after.name != before.name {
+		r.t.Fatalf("Redis went from %s to %s meanwhile", before.name, after.name)
+	}
+	if err := os.Truncate(before.name, before.size); err != nil {
+		r.t.Fatal(err)
+	}
+	r.server.Start()
+	r.isBack()
 }
 
 // file is a file with its size in bytes.

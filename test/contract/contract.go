@@ -130,7 +130,7 @@ func (v *validator) check(req *http.Request, resp *http.Response, body []byte, s
 
 // outside checks the answer to a call that the document does not have.
 func (v *validator) outside(resp *http.Response, body []byte) error {
-	name := ""
+	var name string
 	switch resp.StatusCode {
 	case http.StatusNotFound:
 		name = "NotFound"

@@ -73,23 +73,23 @@ func Defaults(listen string) Config {
 func check(cfg Config) error {
 	for _, r := range cfg.Roles {
 		if !slices.Contains([]string{RoleRPC, RoleRelay, RoleWriter, RoleExpirer}, r) {
-			return fmt.Errorf("Roles: %q is none of rpc, relay, writer, expirer", r)
+			return fmt.Errorf("config: Roles: %q is none of rpc, relay, writer, expirer", r)
 		}
 	}
 	a := cfg.Accept
 	switch {
 	case len(cfg.Roles) == 0:
-		return errors.New("Roles is empty")
+		return errors.New("config: Roles is empty")
 	case a.ScriptBudget+a.PublishBudget > a.Budget:
-		return errors.New("Accept: ScriptBudget and PublishBudget together must not pass Budget")
+		return errors.New("config: Accept: ScriptBudget and PublishBudget together must not pass Budget")
 	case a.Quiet < a.Budget:
-		return errors.New("Accept: Quiet must be at least Budget, or a rebuild could overlook an order that is still answered")
+		return errors.New("config: Accept: Quiet must be at least Budget, or a rebuild could overlook an order that is still answered")
 	case a.Lanes < 1 || a.MaxBatch < 1 || a.MaxWaiting < 1:
-		return errors.New("Accept: Lanes, MaxBatch and MaxWaiting must be at least 1")
+		return errors.New("config: Accept: Lanes, MaxBatch and MaxWaiting must be at least 1")
 	case cfg.Writer.Batch < 1 || cfg.Writer.StepTimeout <= 0:
-		return errors.New("Writer: Batch and StepTimeout must be positive")
+		return errors.New("config: Writer: Batch and StepTimeout must be positive")
 	case len(cfg.Payment.WebhookSecret) < minSecret && slices.Contains(cfg.Roles, RoleRPC):
-		return fmt.Errorf("Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
+		return fmt.Errorf("config: Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
 	}
 	return nil
 }

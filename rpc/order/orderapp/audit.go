@@ -11,11 +11,8 @@ import (
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
-// Report is the outcome of an audit; Finding one broken promise in it.
-type (
-	Report  = order.Report
-	Finding = order.Finding
-)
+// Report is the outcome of an audit.
+type Report = order.Report
 
 // Auditor audits a running platform from outside: it reads MySQL, Redis and Kafka itself and asks
 // no service.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -153,13 +154,15 @@ func (c *Conn) exchange(deadline time.Time, authorization, key string) (status i
 
 // dial opens a connection for HTTP/1.1.
 func (c *Client) dial(deadline time.Time) (net.Conn, error) {
-	dialer := net.Dialer{Deadline: deadline}
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	defer cancel()
+	dialer := new(net.Dialer)
 	host, port := c.base.Hostname(), c.base.Port()
 	if c.base.Scheme == "https" {
-		return tls.DialWithDialer(&dialer, "tcp", net.JoinHostPort(host, cmp.Or(port, "443")),
-			&tls.Config{NextProtos: []string{"http/1.1"}})
+		secure := tls.Dialer{NetDialer: dialer, Config: &tls.Config{NextProtos: []string{"http/1.1"}}}
+		return secure.DialContext(ctx, "tcp", net.JoinHostPort(host, cmp.Or(port, "443")))
 	}
-	return dialer.Dial("tcp", net.JoinHostPort(host, cmp.Or(port, "80")))
+	return dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, cmp.Or(port, "80")))
 }
 
 // parseAnswer reads an answer that came whole.

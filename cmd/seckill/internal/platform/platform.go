@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -142,8 +143,8 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 	)
 	_, port, _ := net.SplitHostPort(p.opts.Addr) // was split before
 	modules := []lifecycle.Module{
-		{Name: "ports", Start: func(context.Context) error {
-			addrs, err := freeAddrs(3)
+		{Name: "ports", Start: func(ctx context.Context) error {
+			addrs, err := freeAddrs(ctx, 3)
 			if err == nil {
 				userAddr, prodAddr, orderAddr = addrs[0], addrs[1], addrs[2]
 			}
@@ -281,18 +282,29 @@ func (p *Platform) database(file string) (sqldb.Config, error) {
 	return sqldb.Config{DSN: dsn, MaxOpen: embedded.SQLiteMaxOpen, MaxIdle: embedded.SQLiteMaxOpen}, err
 }
 
-// freeAddrs are loopback addresses that nobody listens on at this moment.
-func freeAddrs(n int) ([]string, error) {
-	addrs := make([]string, n)
-	for i := range addrs {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+// freeAddrs are loopback addresses that nobody listens on at this moment. They lie below the ports that
+// kernels give to outgoing connections: one of those, ours to Redis for example, could take a port
+// before its service does.
+func freeAddrs(ctx context.Context, n int) ([]string, error) {
+	const first, end, attempts = 20_000, 32_000, 100
+	addrs := make([]string, 0, n)
+	var last error
+	for range attempts {
+		offset, err := rand.Int(rand.Reader, big.NewInt(end-first))
 		if err != nil {
 			return nil, err
 		}
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.FormatInt(first+offset.Int64(), 10)))
+		if err != nil {
+			last = err
+			continue
+		}
 		defer func() { _ = l.Close() }() // held until all are chosen, so that they differ
-		addrs[i] = l.Addr().String()
+		if addrs = append(addrs, l.Addr().String()); len(addrs) == n {
+			return addrs, nil
+		}
 	}
-	return addrs, nil
+	return nil, fmt.Errorf("no free ports: %w", last)
 }
 
 // Start starts everything in order and returns when the gateway takes calls and every live sale can

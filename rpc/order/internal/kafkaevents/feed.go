@@ -235,7 +235,7 @@ func (f *Feed) run() {
 		f.fault(err)
 		return
 	}
-	defer group.Close()
+	defer func() { _ = group.Close() }() // it leaves the group, or the session times out
 	for {
 		generation, err := group.Next(f.ctx)
 		switch {

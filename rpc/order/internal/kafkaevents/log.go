@@ -131,7 +131,7 @@ func (l *Log) eachOf(ctx context.Context, partition int, offset, end int64, f fu
 		}
 		if got.next == offset {
 			if empty++; empty == maxEmptyReads {
-				return fault(errors.New("Kafka gives nothing"))
+				return fault(errors.New("kafka gives nothing"))
 			}
 			continue
 		}

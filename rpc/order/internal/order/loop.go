@@ -65,13 +65,6 @@ func (l *loop) note(ctx context.Context, err error) {
 	}
 }
 
-// problem is what the last step failed with.
-func (l *loop) problem() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.lastErr
-}
-
 // kick asks for a step now; many kicks are one.
 func (l *loop) kick() {
 	select {

@@ -1,10 +1,12 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -17,7 +19,7 @@ const (
 	rebuildInterval = 500 * time.Millisecond
 	rebuildLease    = 5 * time.Second
 	rebuildTimeout  = 2 * time.Minute
-	rebuildParallel = 4
+	rebuildParallel = 16 // most of a rebuild is waiting
 	offsetsInterval = 20 * time.Millisecond
 	drainBatch      = 256
 )
@@ -111,10 +113,12 @@ func (b *Rebuilder) setPending(saleID int64, why string) {
 
 // step looks at every live sale and mends what is wrong, several at once.
 func (b *Rebuilder) step(ctx context.Context) (bool, error) {
-	sales, err := b.store.LiveSales(ctx, b.now())
+	now := b.now()
+	sales, err := b.store.LiveSales(ctx, now)
 	if err != nil {
 		return false, err
 	}
+	slices.SortStableFunc(sales, func(x, y Sale) int { return cmp.Compare(urgency(x, now), urgency(y, now)) })
 	var (
 		wg     sync.WaitGroup
 		slots  = make(chan struct{}, rebuildParallel)
@@ -150,6 +154,19 @@ func (b *Rebuilder) step(ctx context.Context) (bool, error) {
 		b.fitOnce.Do(func() { close(b.fit) })
 	}
 	return false, all
+}
+
+// urgency orders the sales of a step: those that sell now (0), those that will (1), and those that are
+// over (2), of which a week's may be there.
+func urgency(s Sale, now time.Time) int {
+	switch {
+	case s.Phase == PhaseEnded || !now.Before(s.EndsAt):
+		return 2
+	case s.Phase != PhaseLive || now.Before(s.StartsAt):
+		return 1
+	default:
+		return 0
+	}
 }
 
 // mend brings one sale's Redis state in line with MySQL.

@@ -178,7 +178,7 @@ func (c *consumer) batches(ctx context.Context) error {
 		messages, err := c.feed.Fetch(ctx, w.cfg.Batch)
 		if err != nil {
 			if ctx.Err() != nil {
-				return nil
+				return nil //nolint:nilerr // it was asked to stop
 			}
 			return fmt.Errorf("fetch: %w", err)
 		}

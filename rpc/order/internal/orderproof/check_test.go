@@ -23,11 +23,11 @@ func (w *world) look() (view, error) {
 		orders: map[order.ID]order.Order{},
 	}
 	var err error
-	if v.state, err = w.stock.State(ctx, w.sale); err != nil {
+	if v.state, err = w.other.State(ctx, w.sale); err != nil {
 		return v, err
 	}
 	if v.state.Built {
-		err = w.stock.EachOrder(ctx, w.sale, func(chunk []order.Held) error {
+		err = w.other.EachOrder(ctx, w.sale, func(chunk []order.Held) error {
 			for _, h := range chunk {
 				v.redis[h.OrderID] = h
 			}
@@ -36,7 +36,7 @@ func (w *world) look() (view, error) {
 		if err != nil {
 			return v, err
 		}
-		entries, err := w.stock.Pending(ctx, w.sale, v.state.Generation, 0, 1<<20)
+		entries, err := w.other.Pending(ctx, w.sale, v.state.Generation, 0, 1<<20)
 		if err != nil {
 			return v, err
 		}
@@ -134,6 +134,13 @@ func checkRedis(v view) error {
 	if v.state.Remaining < 0 || v.state.Remaining+held != v.state.Stock {
 		return fmt.Errorf("in Redis %d units remain and %d are held of %d", v.state.Remaining, held, v.state.Stock)
 	}
+	for id, h := range v.redis {
+		_, waits := v.outbox[id]
+		_, sent := v.log[id]
+		if _, written := v.orders[id]; !waits && !sent && !written {
+			return fmt.Errorf("order %s of user %d is reserved, and on no way to the database", id, h.UserID)
+		}
+	}
 	if v.state.Stock > v.sale.Stock {
 		return fmt.Errorf("redis sells %d units of %d", v.state.Stock, v.sale.Stock)
 	}
@@ -182,7 +189,7 @@ func carries(events map[order.ID]order.Event, id order.ID, b buyer) bool {
 
 // quiesce lets everything under way arrive, and then demands what holds at a quiet moment.
 func (w *world) quiesce() error {
-	state, err := w.stock.State(ctx, w.sale)
+	state, err := w.other.State(ctx, w.sale)
 	if err != nil {
 		return err
 	}
@@ -233,7 +240,7 @@ func (w *world) sync() error {
 	if err != nil {
 		return err
 	}
-	ok, err := w.stock.Sync(ctx, sale.Terms())
+	ok, err := w.other.Sync(ctx, sale.Terms())
 	if err == nil && !ok {
 		err = fmt.Errorf("the sale takes no terms")
 	}

@@ -13,7 +13,7 @@ func TestForgedOrders(t *testing.T) {
 	forEachEngines(t, func(t *testing.T, e *engines) {
 		seed := rand.Uint64()
 		t.Logf("seed %d", seed)
-		rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test is repeated by its seed
+		rng := rand.New(rand.NewPCG(seed, 0))
 		for range size(5, 100) {
 			stock, limit := 3+rng.Int64N(20), 1+rng.Int64N(3)
 			w := newWorld(t, e, stock, limit)

@@ -59,8 +59,8 @@ type engines struct {
 	db        *gorm.DB
 	store     *mysqlorders.Store
 	redisAddr string
-	// stock is that of the process that accepts, and other that of those that rebuild: each learns of
-	// a new generation by itself.
+	// stock is that of the process that accepts, other that of every other process and of the checks:
+	// who accepts has to learn of a new generation, and of another Redis, by itself.
 	stock, other *redisstock.Stock
 	// admin is a plain client, for what an operator or an accident does.
 	admin *redis.Client

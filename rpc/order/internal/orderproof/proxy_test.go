@@ -87,7 +87,7 @@ func (p *proxy) pipe(to, from net.Conn, replies bool) {
 
 func (p *proxy) loses() bool {
 	every := p.every.Load()
-	if every == 0 || rand.Int64N(every) != 0 { //nolint:gosec // chance, not secrecy
+	if every == 0 || rand.Int64N(every) != 0 {
 		return false
 	}
 	p.lost.Add(1)

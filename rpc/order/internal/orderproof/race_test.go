@@ -48,7 +48,7 @@ func TestPayRaces(t *testing.T) {
 func raceOnSale(t *testing.T, e *engines, seed uint64, races int, wins map[order.State]int) {
 	const quantity = 2
 	w := newWorld(t, e, int64(races)*quantity, quantity)
-	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // races are repeated by their seed
+	rng := rand.New(rand.NewPCG(seed, 0))
 	must(t, w.rebuilder.Rebuild(ctx, w.sale))
 	w.sells = true
 

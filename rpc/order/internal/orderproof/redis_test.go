@@ -53,14 +53,23 @@ func (w *walk) moveRedis() error {
 			break
 		}
 	}
-	return w.stock.Ping(ctx)
+	return w.other.Ping(ctx)
 }
 
-// safeToLose has the relay publish what only Redis carries: a promise stands in two places, and this is
-// about the loss of one.
+// safeToLose has the relay publish the outbox when Redis alone carries what a client was told of: a
+// promise stands in two places, and this is about the loss of one. What nobody was told of may go.
 func (w *walk) safeToLose() error {
-	w.log.Heal("Publish")
-	return w.drain()
+	v, err := w.look()
+	if err != nil {
+		return err
+	}
+	for b, id := range w.answered {
+		if _, written := v.orders[id]; !written && !carries(v.log, id, b) {
+			w.log.Heal("Publish")
+			return w.drain()
+		}
+	}
+	return nil
 }
 
 // rollbackRedis brings the last copy back, as a server does that lost its last writes; the process is

@@ -33,12 +33,13 @@ var steps = []step{
 	{"the held rebuild goes on", 4, (*walk).letGo},
 	{"calls", 36, (*walk).calls},
 	{"a call again", 10, (*walk).callAgain},
-	{"kafka refuses the next orders", 2, func(w *walk) error { w.log.FailNext("Publish", 1, nil); return nil }},
+	{"kafka refuses the next orders", 2, func(w *walk) error { w.log.FailNext("Publish", 1+w.rng.IntN(3), nil); return nil }},
 	{"kafka's next answer is lost", 2, func(w *walk) error { w.log.DropReplies("Publish", 1); return nil }},
 	{"the acceptor dies after its script", 4, (*walk).scriptOnly},
 	{"the script arrives twice", 2, (*walk).scriptTwice},
 	{"the acceptor dies before its answer", 4, (*walk).scriptAndPublish},
 	{"the acceptor is held after its script", 3, (*walk).scriptAndHold},
+	{"redis loses what a held acceptor has", 3, (*walk).holdAndLose},
 	{"the held acceptor publishes", 3, func(w *walk) error { return w.publishHeld(1) }},
 	{"relay", 8, (*walk).relayStep},
 	{"write", 16, func(w *walk) error { return w.writeBatch(1+w.rng.IntN(8), unharmed) }},
@@ -183,10 +184,10 @@ func (w *walk) script(claims ...claim) ([]order.Event, error) {
 	decisions, _ := w.stock.Reserve(ctx, tickets)
 	var events []order.Event
 	for i, d := range decisions {
-		w.note("   %+v: verdict %d, order %s", claims[i], d.Verdict, d.OrderID)
 		if d.Verdict != order.VerdictAccepted {
 			continue
 		}
+		w.note("   %+v: the script gives it order %s", claims[i], d.OrderID)
 		w.asked = append(w.asked, claims[i])
 		if err := w.accepted(claims[i], d.OrderID); err != nil {
 			return nil, err
@@ -198,12 +199,25 @@ func (w *walk) script(claims ...claim) ([]order.Event, error) {
 	return events, nil
 }
 
+// probe has a stranger, whom no limit refuses, try a sale that must not sell.
+func (w *walk) probe() error {
+	if w.sells {
+		return nil
+	}
+	_, err := w.script(claim{buyer{users + 1, "probe"}, 1})
+	return err
+}
+
 func (w *walk) scriptOnly() error {
 	_, err := w.script(w.newClaim(), w.newClaim())
 	return err
 }
 
 func (w *walk) scriptTwice() error {
+	// Over a connection to a process that is gone the first would not arrive.
+	if err := w.stock.Ping(ctx); err != nil {
+		return err
+	}
 	claims := []claim{w.newClaim(), w.newClaim()}
 	if _, err := w.script(claims...); err != nil {
 		return err
@@ -212,7 +226,6 @@ func (w *walk) scriptTwice() error {
 	if err != nil {
 		return err
 	}
-	// A moved Redis may leave the first arrival without a reply, never without what it accepted.
 	if len(again) > 0 {
 		return fmt.Errorf("the second arrival of the script accepted %+v", again)
 	}
@@ -236,6 +249,17 @@ func (w *walk) scriptAndHold() error {
 	return err
 }
 
+// holdAndLose leaves a script's orders in the hands of a held acceptor alone.
+func (w *walk) holdAndLose() error {
+	if err := w.scriptAndHold(); err != nil {
+		return err
+	}
+	if w.oneIn(2) {
+		return w.flushRedis()
+	}
+	return w.rollbackRedis()
+}
+
 // publishHeld lets held acceptors publish: long after every budget, so that nobody is answered.
 func (w *walk) publishHeld(n int) error {
 	for ; n > 0 && len(w.late) > 0; n-- {
@@ -247,7 +271,7 @@ func (w *walk) publishHeld(n int) error {
 }
 
 func (w *walk) relayStep() error {
-	state, err := w.stock.State(ctx, w.sale)
+	state, err := w.other.State(ctx, w.sale)
 	if err != nil || !state.Built {
 		return err
 	}
@@ -423,7 +447,7 @@ func (w *walk) releaseOnly() error {
 	if err != nil {
 		return err
 	}
-	_, err = w.stock.Release(ctx, returns)
+	_, err = w.other.Release(ctx, returns)
 	return err
 }
 
@@ -475,7 +499,7 @@ func (w *walk) syncLate() error {
 	if len(w.terms) == 0 {
 		return nil
 	}
-	_, err := w.stock.Sync(ctx, w.terms[w.rng.IntN(len(w.terms))])
+	_, err := w.other.Sync(ctx, w.terms[w.rng.IntN(len(w.terms))])
 	return err
 }
 

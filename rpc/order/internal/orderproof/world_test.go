@@ -14,6 +14,9 @@ import (
 
 const paymentTimeout = 10 * time.Minute
 
+// auditWait bounds the wait for a quiet moment, which is there when these tests ask for it.
+const auditWait = 5 * time.Second
+
 // buyer is a user with an idempotency key; together they have at most one order.
 type buyer struct {
 	user int64
@@ -75,14 +78,14 @@ func newWorld(t *testing.T, e *engines, stock, limit int64) *world {
 		states: map[order.ID]order.State{}, captured: map[string]order.ID{},
 	}
 	w.reserver = w.newReserver(e.stock, w.log)
-	w.relay = w.newRelay(e.stock, w.log)
-	w.returner = order.NewReturner(e.store, e.stock, w.stats, quietly)
+	w.relay = w.newRelay(e.other, w.log)
+	w.returner = order.NewReturner(e.store, e.other, w.stats, quietly)
 	w.expirer = order.NewExpirer(e.store, w.stats, now, quietly, func() {})
 	w.orders = order.NewOrders(e.store, e.stock, w.catalog, w.stats, now, quietly, func() {})
 	w.payments = order.NewPayments(e.store, w.orders, w.provider, secret, w.stats, now)
 	w.rebuilder = w.newRebuilder(newProcess())
 	w.sales = order.NewSales(e.store, e.stock, w.catalog, w.log, w.rebuilder, w.stats, now)
-	w.auditor = order.NewAuditor(e.store, e.stock, w.log, patience)
+	w.auditor = order.NewAuditor(e.store, e.other, w.log, auditWait)
 
 	doomed := &doomedStore{Store: e.store}
 	w.gate = newGate(doomed)
@@ -194,7 +197,7 @@ func (w *world) webhook(e order.PaymentEvent) error {
 
 // drain publishes all that the outbox of the generation in Redis holds.
 func (w *world) drain() error {
-	state, err := w.stock.State(ctx, w.sale)
+	state, err := w.other.State(ctx, w.sale)
 	for err == nil && state.Built {
 		const batch = 64
 		var n int

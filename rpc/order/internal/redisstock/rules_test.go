@@ -511,7 +511,10 @@ func TestLease(t *testing.T) {
 			}
 			return ok
 		}
-		if !lease("a", time.Minute) || !lease("a", time.Minute) || lease("b", time.Minute) {
+		if !lease("a", time.Minute) {
+			t.Fatal("nobody had it")
+		}
+		if !lease("a", time.Minute) || lease("b", time.Minute) {
 			t.Fatal("one owner, who may extend")
 		}
 		if !lease("a", time.Millisecond) {
