@@ -17,7 +17,7 @@ LINT := $(CACHE)/tools/lint-$(shell cat tools/lint/go.mod tools/lint/go.sum | sh
 
 SUMMARY := $(CACHE)/test-summary
 TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
-TIERS := drift test-tools test-unit test-embedded test-servers
+TIERS := drift test-tools test-unit test-proof test-embedded test-servers
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
 CHAOS_ROUNDS ?= 3
@@ -70,7 +70,13 @@ test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)')
+	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)|/orderproof')
+
+# Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
+# detector, which the domain's and the adapters' own tests have.
+.PHONY: test-proof
+test-proof: $(TOOLS)/.built ## random walks and races of the order service on its real adapters (SECKILL_TEST_LONG=1 for the whole)
+	$(TESTSUM) -tier proof -- -tags $(TAGS) -timeout 80m ./rpc/order/internal/orderproof
 
 .PHONY: test-embedded
 test-embedded: $(TOOLS)/.built ## end to end on the embedded engines

@@ -138,6 +138,8 @@ func adapters() []Layer {
 			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
 		adapter("rpc/order/internal/mysqlorders", "order", append(sql[:2:2], module+"internal/failpoint")...),
 		adapter("rpc/order/internal/sandboxpay", "order"),
+		// In-memory fakes of the ports, for tests.
+		adapter("rpc/order/internal/ordertest", "order"),
 		{
 			// Tests alone, and a sentence.
 			Name: "orderproof", Dirs: []string{"rpc/order/internal/orderproof"},
