@@ -56,6 +56,7 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 .PHONY: test
 test: ## every tier: drift, tools, unit, embedded, servers
 	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
+	if scripts/servers; then export SECKILL_REQUIRE_SERVERS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	for tier in $(TIERS); do \
 	  echo "== $$tier"; began=$$SECONDS; \
 	  if $(MAKE) $$tier; then result=ok; else result=FAILED; failed="$$failed $$tier"; fi; \

@@ -13,6 +13,7 @@ import (
 
 	"github.com/seckill-go/seckill/api/gatewayapp"
 	"github.com/seckill-go/seckill/internal/configload"
+	"github.com/seckill-go/seckill/internal/testservers"
 )
 
 const secret = "0123456789abcdef0123456789abcdef"
@@ -61,11 +62,11 @@ func write(t *testing.T, more, addr string) string {
 
 func TestRunServesUntilItIsTold(t *testing.T) {
 	t.Setenv("SECKILL_JWT_SECRET", secret)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr := testservers.FreeAddr(t)
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
 	if err := run(context.Background(), []string{"-f", write(t, "", addr)}); err == nil {
 		t.Error("it started on a taken port")
 	}

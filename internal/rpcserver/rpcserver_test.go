@@ -9,6 +9,7 @@ import (
 
 	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/seckill-go/seckill/internal/rpcserver"
+	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/seckill-go/seckill/rpc/user/userpb"
 	"google.golang.org/grpc"
@@ -35,19 +36,9 @@ func (f *fakeUsers) Health(context.Context, *userpb.HealthRequest) (*userpb.Heal
 	return &userpb.HealthResponse{}, nil
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func start(t *testing.T, f *fakeUsers) (*rpcserver.Server, userpb.UserServiceClient) {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testservers.FreeAddr(t)
 	conf := rpcserver.Conf("user", addr)
 	if conf.Timeout != 2000 || !conf.Health {
 		t.Fatalf("go-zero's defaults are missing: %+v", conf)

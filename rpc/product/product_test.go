@@ -15,6 +15,7 @@ import (
 
 	"github.com/seckill-go/seckill/internal/configload"
 	"github.com/seckill-go/seckill/internal/embedded"
+	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/rpc/product/productapp"
 )
 
@@ -86,14 +87,7 @@ func TestRefuses(t *testing.T) {
 }
 
 func TestRunsUntilItIsStopped(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := testservers.FreeAddr(t)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	read, written := io.Pipe()

@@ -3,7 +3,6 @@ package productapp_test
 import (
 	"context"
 	"errors"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,14 +56,7 @@ func sqliteDSN(t *testing.T) string {
 // config is a valid one on a free port.
 func config(t *testing.T, dsn string) productapp.Config {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := productapp.Defaults(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg := productapp.Defaults(testservers.FreeAddr(t))
 	cfg.Database.DSN = dsn
 	cfg.Timeout = 20_000 // the machine may be busy
 	return cfg

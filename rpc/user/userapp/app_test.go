@@ -67,14 +67,7 @@ func sqliteDSN(t *testing.T) string {
 // config is a valid one on a free port, with hashes that cost next to nothing.
 func config(t *testing.T, dsn string) userapp.Config {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := userapp.Defaults(l.Addr().String())
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	cfg := userapp.Defaults(testservers.FreeAddr(t))
 	cfg.Database.DSN = dsn
 	cfg.AccessToken.Secret = secret
 	cfg.Password.MemoryKiB, cfg.Password.Iterations = 64, 1

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -134,15 +133,6 @@ func startBroker(t *testing.T, dir, addr string) *embedded.Kafka {
 	must(t, k.Start(context.Background()))
 	t.Cleanup(func() { must(t, k.Stop(context.Background())) })
 	return k
-}
-
-// freeAddr is a loopback address that nobody listens on.
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 var topics atomic.Int64

@@ -26,12 +26,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seckill-go/seckill/internal/embedded"
+	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
 // TestNothingNeedsKafka: without a broker everything is made, fails in time, and closes.
 func TestNothingNeedsKafka(t *testing.T) {
-	cfg := configAt(freeAddr(t), 1)
+	cfg := configAt(testservers.FreeAddr(t), 1)
 	publisher, log, feed := newPublisher(t, cfg), newLog(t, cfg), newFeed(t, cfg, FeedHooks{})
 	start := time.Now()
 	err := publisher.Publish(within(t, 300*time.Millisecond), events(t, 1, 1, 1))
@@ -54,7 +55,7 @@ func TestNothingNeedsKafka(t *testing.T) {
 
 // TestBrokerGoesAndComesBack: the same clients go on after a restart with the data of before.
 func TestBrokerGoesAndComesBack(t *testing.T) {
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), testservers.FreeAddr(t)
 	broker, err := embedded.NewKafka(dir, addr)
 	must(t, err)
 	must(t, broker.Start(context.Background()))
@@ -108,7 +109,7 @@ func TestBrokerGoesAndComesBack(t *testing.T) {
 // TestKillMinusNine: what the embedded broker acknowledged survives SIGKILL, orders and committed
 // offsets both.
 func TestKillMinusNine(t *testing.T) {
-	dir, addr := t.TempDir(), freeAddr(t)
+	dir, addr := t.TempDir(), testservers.FreeAddr(t)
 	kill := startChild(t, dir, addr)
 	cfg := configAt(addr, 2)
 	must(t, EnsureTopics(within(t, 20*time.Second), cfg))
