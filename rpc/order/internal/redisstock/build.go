@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
@@ -30,6 +32,10 @@ type build struct {
 func (s *Stock) Begin(ctx context.Context, saleID, generation int64) (order.Build, error) {
 	if _, err := order.MakeID(saleID, generation, 1); err != nil {
 		return nil, err
+	}
+	err := s.do(ctx, func(ctx context.Context, e *epoch, c *redis.Client) error { return e.keepName(ctx, c) })
+	if err != nil {
+		return nil, unreachable(err, "begin generation %d of sale %d", generation, saleID)
 	}
 	b := &build{stock: s, sale: saleID, generation: generation, token: rand.Text()}
 	out := s.run(ctx, beginScript, []string{s.metaKey(saleID), b.key("build"), b.key("buyers"), b.key("outbox")},

@@ -105,10 +105,36 @@ func identity(ctx context.Context, cn *redis.Conn, prefix string) (string, error
 	return run + ":" + replid, nil
 }
 
+// embeddedName begins the identity of a server that tells none: an embedded one.
+const embeddedName = "embedded-"
+
 // embeddedIdentity names a server that keeps nothing over a restart.
-func embeddedIdentity(ctx context.Context, cn *redis.Conn, prefix string) (string, error) {
+func embeddedIdentity(ctx context.Context, cn redis.Cmdable, prefix string) (string, error) {
+	return nameServer(ctx, cn, prefix, embeddedName+rand.Text())
+}
+
+// keepName gives an embedded server the epoch's name again where it was emptied, which takes the name
+// away: everyone who connects later must see the name that the sale is built under. It is errMoved
+// when somebody has named it anew by then.
+func (e *epoch) keepName(ctx context.Context, c *redis.Client) error {
+	if err := c.Ping(ctx).Err(); err != nil { // the first connection of an epoch sets its identity
+		return err
+	}
+	mine := e.identity()
+	if !strings.HasPrefix(mine, embeddedName) {
+		return nil
+	}
+	name, err := nameServer(ctx, c, e.prefix, mine)
+	if err == nil && name != mine {
+		err = errMoved
+	}
+	return err
+}
+
+// nameServer names the server unless it has a name, and returns the one that it has.
+func nameServer(ctx context.Context, cn redis.Cmdable, prefix, name string) (string, error) {
 	key := prefix + "sk:run_id"
-	if err := cn.SetNX(ctx, key, "embedded-"+rand.Text(), 0).Err(); err != nil {
+	if err := cn.SetNX(ctx, key, name, 0).Err(); err != nil {
 		return "", fmt.Errorf("redisstock: name the server: %w", err)
 	}
 	name, err := cn.Get(ctx, key).Result()
