@@ -71,10 +71,10 @@ func (a *Auditor) Audit(ctx context.Context, saleID int64, expected []int64) (Re
 	return a.auditor.Audit(ctx, saleID, idsOf(expected))
 }
 
-// Repair is Audit, and where the sale is not in order its state in Redis is built anew from Kafka
-// and MySQL and audited again. It tells whether it rebuilt.
+// Repair is Audit, and where the sale is not in order, orders that MySQL lost are written again from
+// Kafka, its state in Redis is built anew, and it is audited again. It tells whether it rebuilt.
 func (a *Auditor) Repair(ctx context.Context, saleID int64, expected []int64) (Report, bool, error) {
-	rep, rebuilt, err := order.Repair(ctx, a.auditor, a.rebuild, saleID, idsOf(expected))
+	rep, rebuilt, err := order.Repair(ctx, a.auditor, a.rebuild, a.engines.publisher, saleID, idsOf(expected))
 	if errors.Is(err, order.ErrSuperseded) {
 		err = fmt.Errorf("the platform rebuilds the sale itself at this moment: %w", err)
 	}

@@ -25,7 +25,7 @@ func BenchmarkWrite(b *testing.B) {
 				sequence++
 				batch[i] = event(b, sale.ID, 1, sequence, sequence*7919%1000003+1, 1, "k")
 			}
-			if _, err := s.Write(context.Background(), batch, noon); err != nil {
+			if _, err := s.Write(context.Background(), batch, at(noon)); err != nil {
 				b.Fatal(err)
 			}
 			written += len(batch)

@@ -101,9 +101,12 @@ func event(t failer, saleID, generation, sequence, user, quantity int64, key str
 	}
 }
 
+// at is a clock that stands still.
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
 func write(t failer, s *Store, events ...order.Event) []order.Written {
 	t.Helper()
-	out, err := s.Write(context.Background(), events, noon)
+	out, err := s.Write(context.Background(), events, at(noon))
 	must(t, err)
 	return out
 }
@@ -120,4 +123,15 @@ func saleNow(t failer, s *Store, id int64) order.Sale {
 	sale, err := s.Sale(context.Background(), id)
 	must(t, err)
 	return sale
+}
+
+// eventually waits for a condition.
+func eventually(t failer, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not come to this: %s", what)
+		}
+		time.Sleep(time.Millisecond)
+	}
 }

@@ -127,7 +127,7 @@ func (m *model) stepWrite(t *rapid.T, s *Store) {
 			batch = append(batch, e)
 		}
 	}
-	got, err := s.Write(context.Background(), batch, m.now)
+	got, err := s.Write(context.Background(), batch, at(m.now))
 	must(t, err)
 	// A batch is decided in the orders' sequence.
 	at := make([]int, len(batch))
@@ -267,7 +267,7 @@ func (m *model) check(t *rapid.T, s *Store) {
 	if seen != len(m.orders) {
 		t.Fatalf("%d orders, want %d", seen, len(m.orders))
 	}
-	returns, err := s.Returns(ctx, 100_000)
+	returns, err := s.Returns(ctx, 100_000, nil)
 	must(t, err)
 	got := map[order.ID]int64{}
 	for _, r := range returns {

@@ -134,10 +134,15 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]order.ID, 
 	return ids, explain("list due orders", err)
 }
 
-// Returns lists returns that are not settled, oldest first, at most limit.
-func (s *Store) Returns(ctx context.Context, limit int) ([]order.Return, error) {
+// Returns lists returns that are not settled, oldest first, at most limit, without those of the sales
+// in except.
+func (s *Store) Returns(ctx context.Context, limit int, except []int64) ([]order.Return, error) {
 	var rows []returnRow
-	if err := s.read(ctx).Order("created_at_ms, order_id").Limit(limit).Find(&rows).Error; err != nil {
+	query := s.read(ctx).Order("created_at_ms, order_id").Limit(limit)
+	if len(except) > 0 {
+		query = query.Where("sale_id NOT IN ?", except)
+	}
+	if err := query.Find(&rows).Error; err != nil {
 		return nil, explain("list returns", err)
 	}
 	out := make([]order.Return, len(rows))

@@ -47,7 +47,7 @@ func TestEndOnce(t *testing.T) {
 		if sold := saleNow(t, s, sale.ID).Sold; sold != 0 {
 			t.Errorf("sold %d, want 0", sold)
 		}
-		returns, err := s.Returns(ctx, 10)
+		returns, err := s.Returns(ctx, 10, nil)
 		must(t, err)
 		want := []order.Return{ // b was cancelled at noon, before a's deadline
 			{OrderID: b.OrderID, SaleID: sale.ID, UserID: 2, Quantity: 1, Floor: 2},
@@ -58,7 +58,7 @@ func TestEndOnce(t *testing.T) {
 		}
 		must(t, s.Settle(ctx, []order.ID{a.OrderID, a.OrderID}))
 		must(t, s.Settle(ctx, nil))
-		if returns, err = s.Returns(ctx, 10); err != nil || !slices.Equal(returns, want[:1]) {
+		if returns, err = s.Returns(ctx, 10, nil); err != nil || !slices.Equal(returns, want[:1]) {
 			t.Errorf("returns after settling %+v, %v", returns, err)
 		}
 
@@ -125,7 +125,7 @@ func TestEndRace(t *testing.T) {
 		if sold := saleNow(t, s, sale.ID).Sold; sold != 0 {
 			t.Errorf("sold %d, want 0", sold)
 		}
-		returns, err := s.Returns(ctx, 100)
+		returns, err := s.Returns(ctx, 100, nil)
 		if err != nil || len(returns) != orders {
 			t.Errorf("%d returns of %d ended orders, %v", len(returns), orders, err)
 		}
@@ -144,10 +144,10 @@ func TestDueAndRead(t *testing.T) {
 			events, ids = append(events, e), append(ids, e.OrderID)
 		}
 		for i, e := range events[:4] { // one a second, so that their deadlines differ
-			_, err := s.Write(ctx, []order.Event{e}, noon.Add(time.Duration(3-i)*time.Second))
+			_, err := s.Write(ctx, []order.Event{e}, at(noon.Add(time.Duration(3-i)*time.Second)))
 			must(t, err)
 		}
-		_, err := s.Write(ctx, events[4:], noon.Add(time.Hour))
+		_, err := s.Write(ctx, events[4:], at(noon.Add(time.Hour)))
 		must(t, err)
 		if _, _, err := s.End(ctx, ids[3], order.StateCancelled, noon); err != nil {
 			t.Fatal(err)

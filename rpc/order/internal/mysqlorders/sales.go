@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"gorm.io/gorm"
@@ -13,10 +12,6 @@ import (
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
-
-// liveAfterEnd is how long after its end a sale is still kept right in Redis, even without orders
-// that can end: clients ask for its state and its orders.
-const liveAfterEnd = 7 * 24 * time.Hour
 
 // lockSale reads a sale under its row lock, or gives order.ErrNoSale.
 func lockSale(tx *gorm.DB, id int64) (saleRow, error) {
@@ -107,7 +102,7 @@ func (s *Store) Sales(ctx context.Context, page order.Page) ([]order.Sale, strin
 	return sales(rows), next, nil
 }
 
-// LiveSales reads, by id, every sale past its draft that ended less than seven days ago or has not
+// LiveSales reads, by id, every sale past its draft that ended less than order.LiveAfterEnd ago or has not
 // ended, or that has unpaid orders or returns that are not settled.
 func (s *Store) LiveSales(ctx context.Context, now time.Time) ([]order.Sale, error) {
 	var rows []saleRow
@@ -115,7 +110,7 @@ func (s *Store) LiveSales(ctx context.Context, now time.Time) ([]order.Sale, err
 	err := s.read(ctx).Where(`phase <> ? AND (ends_at_ms > ?
 		OR EXISTS (SELECT 1 FROM orders /*! FORCE INDEX (orders_of_sale) */ WHERE orders.sale_id = sales.id AND orders.state = ?)
 		OR EXISTS (SELECT 1 FROM unit_returns WHERE unit_returns.sale_id = sales.id))`,
-		string(order.PhaseDraft), millis(now.Add(-liveAfterEnd)), string(order.StatePending)).
+		string(order.PhaseDraft), millis(now.Add(-order.LiveAfterEnd)), string(order.StatePending)).
 		Order("id").Find(&rows).Error
 	return sales(rows), explain("list live sales", err)
 }
@@ -148,12 +143,10 @@ func (s *Store) ChangeSale(ctx context.Context, id int64, now time.Time, change 
 	return sale, err
 }
 
-// Restock raises a sale's stock by units once an id, with Version raised, and tells whether this
-// call did. The same id with other units is refused as idempotency_key_reused.
+// Restock raises a sale's stock by units once an id, with Version raised, where order.Sale.Restock
+// allows it, and tells whether this call did. The same id with other units is refused as
+// idempotency_key_reused; the same again changes nothing, also when the sale is over.
 func (s *Store) Restock(ctx context.Context, saleID, units int64, id string, now time.Time) (order.Sale, bool, error) {
-	if units < 1 {
-		return order.Sale{}, false, errs.Invalid("units", "must be at least 1")
-	}
 	if id == "" || len(id) > 128 {
 		return order.Sale{}, false, errs.Invalid("id", "must be 1 to 128 characters")
 	}
@@ -169,11 +162,12 @@ func (s *Store) Restock(ctx context.Context, saleID, units int64, id string, now
 			}
 			return nil
 		}
-		if units > math.MaxInt64-row.Stock {
-			return errs.Invalid("units", "must leave the stock a 64-bit number")
+		restocked := row.sale()
+		if err := restocked.Restock(units); err != nil {
+			return err
 		}
 		done = true
-		row.Stock += units
+		row.Stock = restocked.Stock
 		row.Version++
 		row.UpdatedAtMs = millis(now)
 		if err := tx.Create(&restockRow{SaleID: saleID, RestockID: id, Units: units, CreatedAtMs: millis(now)}).Error; err != nil {

@@ -20,8 +20,9 @@ import (
 // of each; see order.Admit for the decision. Repeating it with the same events changes nothing, so
 // after a transient error (sqldb.IsTransient) the whole batch is to be written again. Any other
 // error means that an event of the batch can never be stored, or that a guard of the database
-// refused what Admit allowed; nothing of the batch is stored then either.
-func (s *Store) Write(ctx context.Context, events []order.Event, now time.Time) ([]order.Written, error) {
+// refused what Admit allowed; nothing of the batch is stored then either. now is asked when the rows
+// of the sales are locked.
+func (s *Store) Write(ctx context.Context, events []order.Event, now func() time.Time) ([]order.Written, error) {
 	batches, err := bySale(events)
 	if err != nil {
 		return nil, explain("write orders", err)
@@ -41,8 +42,9 @@ func (s *Store) Write(ctx context.Context, events []order.Event, now time.Time) 
 			}
 			b.sale = sale.sale()
 		}
+		at := now()
 		for _, b := range batches {
-			if err := s.writeSale(tx, b, out, now); err != nil {
+			if err := s.writeSale(tx, b, out, at); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestWriteStoresWhatAdmitAllows(t *testing.T) {
 		if o.State != order.StateRejected || o.Reason != order.ReasonStock || o.KeyHash != "" || !o.ExpiresAt.IsZero() {
 			t.Errorf("rejected order %+v", o)
 		}
-		returns, err := s.Returns(context.Background(), 10)
+		returns, err := s.Returns(context.Background(), 10, nil)
 		must(t, err)
 		wantReturns := []order.Return{
 			{OrderID: events[1].OrderID, SaleID: a.ID, UserID: 11, Quantity: 2, Floor: 1},
@@ -98,7 +99,7 @@ func TestWriteTwiceChangesNothing(t *testing.T) {
 		if sold := saleNow(t, s, sale.ID).Sold; sold != 3 {
 			t.Errorf("sold %d, want 3", sold)
 		}
-		returns, err := s.Returns(context.Background(), 10)
+		returns, err := s.Returns(context.Background(), 10, nil)
 		must(t, err)
 		if len(returns) != 2 {
 			t.Errorf("%d returns of 2 rejected orders", len(returns))
@@ -172,7 +173,7 @@ func TestWriteRefusesPoison(t *testing.T) {
 			if name == "not its own id" {
 				write(t, s, good)
 			}
-			_, err := s.Write(context.Background(), []order.Event{event(t, sale.ID, 1, 9, 9, 1, "other"), bad}, noon)
+			_, err := s.Write(context.Background(), []order.Event{event(t, sale.ID, 1, 9, 9, 1, "other"), bad}, at(noon))
 			if err == nil || sqldb.IsTransient(err) {
 				t.Errorf("%s: error %v, want a permanent one", name, err)
 			}
@@ -183,7 +184,7 @@ func TestWriteRefusesPoison(t *testing.T) {
 		if _, err := s.ChangeSale(context.Background(), sale.ID, noon, func(s *order.Sale) error { s.Price = math.MaxInt64 / 2; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Write(context.Background(), []order.Event{event(t, sale.ID, 1, 3, 3, 3, "dear")}, noon); err == nil {
+		if _, err := s.Write(context.Background(), []order.Event{event(t, sale.ID, 1, 3, 3, 3, "dear")}, at(noon)); err == nil {
 			t.Error("an amount past 64 bits was stored")
 		}
 	})
@@ -214,7 +215,7 @@ func TestDatabaseRefusesByItself(t *testing.T) {
 			"same id":                 {event(t, many.ID, 1, 1, 2, 1, "third"), true},
 			"over the stock":          {event(t, many.ID, 1, 3, 2, 2, "fourth"), false},
 		} {
-			_, err := s.Write(context.Background(), []order.Event{test.event}, noon)
+			_, err := s.Write(context.Background(), []order.Event{test.event}, at(noon))
 			if err == nil || sqldb.IsTransient(err) || sqldb.IsDuplicate(err) != test.duplicate {
 				t.Errorf("%s: error %v, want a permanent one (duplicate: %v)", name, err, test.duplicate)
 			}
@@ -272,7 +273,7 @@ func TestConcurrentWriters(t *testing.T) {
 							}
 						}
 						for {
-							_, err := s.Write(context.Background(), batch, noon)
+							_, err := s.Write(context.Background(), batch, at(noon))
 							if err == nil {
 								break
 							}
@@ -326,6 +327,40 @@ func TestWriteReadsByUser(t *testing.T) {
 		got := fmt.Sprint(plan[0][column])
 		if got != "range" && !strings.Contains(got, "(user_id=? AND sale_id=?)") {
 			t.Errorf("the plan is %v, want a search by user and sale", plan)
+		}
+	})
+}
+
+// A batch that waited for a sale's row, or for a connection, does so on the platform's time.
+func TestDeadlinesCountFromWhenTheLocksAreHeld(t *testing.T) {
+	ctx := context.Background()
+	forEachDatabase(t, func(t *testing.T, db *gorm.DB) {
+		s := New(db)
+		sale := newSale(t, s, 10, 1)
+		pool, err := db.DB()
+		must(t, err)
+		var released atomic.Bool
+		written := make(chan error, 1)
+		_, err = s.ChangeSale(ctx, sale.ID, noon, func(*order.Sale) error { // holds the row
+			go func() {
+				_, err := s.Write(ctx, []order.Event{event(t, sale.ID, 1, 1, 1, 1, "a")}, func() time.Time {
+					if !released.Load() {
+						t.Error("the time was taken before the sale's row was locked")
+					}
+					return noon.Add(time.Minute)
+				})
+				written <- err
+			}()
+			eventually(t, "the batch's transaction begins", func() bool { st := pool.Stats(); return st.InUse > 1 || st.WaitCount > 0 })
+			released.Store(true)
+			return nil
+		})
+		must(t, err)
+		must(t, <-written)
+		o, err := s.Order(ctx, event(t, sale.ID, 1, 1, 1, 1, "a").OrderID)
+		must(t, err)
+		if want := noon.Add(time.Minute + timeout); !o.ExpiresAt.Equal(want) {
+			t.Errorf("expires at %s, want %s", o.ExpiresAt, want)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -40,25 +41,37 @@ func (r *Returner) Stop(ctx context.Context) error { return r.loop.stop(ctx) }
 // Kick asks for a look now: an order has just ended.
 func (r *Returner) Kick() { r.loop.kick() }
 
+// step brings back what waits. The returns of a sale that cannot take them now (it is being rebuilt)
+// are left out of the next batch, so that however many they are, other sales' get through.
 func (r *Returner) step(ctx context.Context) (bool, error) {
-	returns, err := r.store.Returns(ctx, returnsBatch)
-	if err != nil || len(returns) == 0 {
-		return false, err
-	}
-	settled, releaseErr := r.stock.Release(ctx, returns)
-	var done []ID
-	for i, ok := range settled {
-		if ok {
-			done = append(done, returns[i].OrderID)
+	var waiting []int64 // sales
+	var all error
+	for {
+		returns, err := r.store.Returns(ctx, returnsBatch, waiting)
+		if err != nil || len(returns) == 0 {
+			return false, errors.Join(all, err)
+		}
+		settled, err := r.stock.Release(ctx, returns)
+		all = errors.Join(all, err)
+		var done []ID
+		before := len(waiting)
+		for i, ok := range settled {
+			if ok {
+				done = append(done, returns[i].OrderID)
+			} else if !slices.Contains(waiting, returns[i].SaleID) {
+				waiting = append(waiting, returns[i].SaleID)
+			}
+		}
+		if len(done) > 0 {
+			if err := r.store.Settle(ctx, done); err != nil {
+				return false, errors.Join(all, err)
+			}
+			r.stats.Returned.Add(int64(len(done)))
+		}
+		if len(returns) < returnsBatch || len(waiting) == before {
+			return len(returns) == returnsBatch && len(done) > 0, all
 		}
 	}
-	if len(done) > 0 {
-		if err := r.store.Settle(ctx, done); err != nil {
-			return false, err
-		}
-		r.stats.Returned.Add(int64(len(done)))
-	}
-	return len(returns) == returnsBatch && len(done) > 0, releaseErr
 }
 
 // Expirer ends orders that were not paid in time.

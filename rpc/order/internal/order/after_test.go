@@ -64,10 +64,36 @@ func TestAReturnThatIsNotSettledIsTriedAgain(t *testing.T) {
 	must(t, w.stock.Close(ctx, a.ID))
 	more, err := w.returner.Step(ctx)
 	must(t, err)
-	left, err := w.store.Returns(ctx, 10)
+	left, err := w.store.Returns(ctx, 10, nil)
 	must(t, err)
 	if more || len(left) != 1 || left[0].OrderID != x || w.state(b.ID).Remaining != 10 {
 		t.Errorf("more %t, returns left %+v", more, left)
+	}
+}
+
+func TestReturnsThatWaitDoNotHoldUpOthers(t *testing.T) {
+	w := newWorld(t)
+	a, b := w.sale(order.ReturnsBatch+1, 1), w.sale(10, 5)
+	var ended []order.ID
+	for user := int64(1); user <= order.ReturnsBatch+1; user++ {
+		ended = append(ended, w.buy(a.ID, user, 1, "a"))
+	}
+	ended = append(ended, w.buy(b.ID, 1, 1, "a"))
+	w.removed(a.ID)
+	w.removed(b.ID)
+	w.write()
+	for _, id := range ended {
+		_, _, err := w.store.End(ctx, id, order.StateCancelled, noon)
+		must(t, err)
+	}
+	must(t, w.stock.Close(ctx, a.ID))
+	_, err := w.returner.Step(ctx)
+	must(t, err)
+	if got := w.state(b.ID).Remaining; got != 10 {
+		t.Errorf("%d units of the sale that sells remain, want 10: the other's returns hold it up", got)
+	}
+	if left, err := w.store.Returns(ctx, 10_000, nil); err != nil || len(left) != order.ReturnsBatch+1 {
+		t.Errorf("%d returns wait, %v", len(left), err)
 	}
 }
 

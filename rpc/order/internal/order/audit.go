@@ -1,10 +1,12 @@
 package order
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
@@ -59,6 +61,8 @@ type Report struct {
 	// that promise 4 could be proved.
 	Figures  map[string]int64
 	Findings []Finding
+	// lost are accepted orders that Kafka has and MySQL has not: Repair writes them again.
+	lost []Event
 }
 
 // OK tells whether every promise that could be checked holds.
@@ -269,7 +273,7 @@ func figures(rep *Report, sale Sale, redis redisView, orders map[ID]Order, event
 
 // returns reads the sale's returns that are not settled.
 func (a *Auditor) returns(ctx context.Context, saleID int64) (map[ID]bool, error) {
-	all, err := a.store.Returns(ctx, maxReturns)
+	all, err := a.store.Returns(ctx, maxReturns, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read MySQL: %w", err)
 	}
@@ -393,17 +397,26 @@ func checkLog(rep *Report, sale Sale, orders map[ID]Order, events map[ID]Event) 
 			stale++
 			continue
 		}
+		rep.lost = append(rep.lost, e)
 		rep.find(2, FindingLost, id, e.UserID, "Kafka has the order, the writers have passed it, and MySQL does not have it")
 	}
 	rep.Figures["staleInKafka"] = stale
 }
 
-// Repair audits a sale and rebuilds its state in Redis from Kafka and MySQL when it is not in order;
-// then it audits again. It tells whether it rebuilt.
-func Repair(ctx context.Context, a *Auditor, b *Rebuilder, saleID int64, expected []ID) (Report, bool, error) {
+// Repair audits a sale. Where it is not in order, the orders that MySQL lost and Kafka retains are
+// published once more, the sale's state in Redis is rebuilt from Kafka and MySQL, and it is audited
+// again. It tells whether it rebuilt. Errors: unavailable when a rebuild was not possible.
+func Repair(ctx context.Context, a *Auditor, b *Rebuilder, p Publisher, saleID int64, expected []ID) (Report, bool, error) {
 	rep, err := a.Audit(ctx, saleID, expected)
 	if err != nil || rep.OK() {
 		return rep, false, err
+	}
+	// The rebuild waits until the writers have passed them, and only then ends their generation.
+	slices.SortFunc(rep.lost, func(x, y Event) int { return cmp.Compare(x.OrderID, y.OrderID) })
+	for chunk := range slices.Chunk(rep.lost, relayEvents) {
+		if err := p.Publish(ctx, chunk); err != nil {
+			return rep, false, errs.Wrap(err, errs.Unavailable, "the orders that MySQL lost could not be published again")
+		}
 	}
 	if err := b.Rebuild(ctx, saleID); err != nil {
 		return rep, false, errs.Wrap(err, errs.Unavailable, "the sale could not be rebuilt")

@@ -3,6 +3,7 @@ package order_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -286,25 +287,40 @@ func TestFindingsAreBounded(t *testing.T) {
 
 func TestRepair(t *testing.T) {
 	w, s, orders := busy(t)
-	rep, rebuilt, err := order.Repair(ctx, w.auditor, w.rebuilder, s.ID, orders[:])
+	rep, rebuilt, err := order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
 	if err != nil || rebuilt || !rep.OK() {
 		t.Fatalf("a healthy sale: rebuilt %t, %+v, %v", rebuilt, rep.Findings, err)
+	}
+	lost := orders[0]
+	w.store.Tamper(func(d *ordertest.StoreData) { // MySQL came back from an older backup
+		d.Sales[s.ID].Sold -= d.Orders[lost].Quantity
+		delete(d.Orders, lost)
+	})
+	w.log.FailNext("Publish", 1, nil)
+	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
+	if errs.CodeOf(err) != errs.Unavailable || rebuilt || !slices.ContainsFunc(rep.Findings, func(f order.Finding) bool { return f.Code == order.FindingLost && f.OrderID == lost }) {
+		t.Fatalf("no Kafka for what was lost: rebuilt %t, %+v, %v", rebuilt, rep.Findings, err)
+	}
+	w.run(w.newWriter(time.Second)) // the rebuild waits for the writers
+	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
+	if err != nil || !rebuilt || !rep.OK() || w.orderNow(lost).State != order.StatePending {
+		t.Fatalf("lost in MySQL: rebuilt %t, %+v, %v, order %+v", rebuilt, rep, err, w.orderNow(lost))
 	}
 	harm := func() {
 		w.stock.Tamper(s.ID, func(d *ordertest.SaleData) { d.Remaining += 3; delete(d.Users, 1) })
 	}
 	harm()
 	w.log.FailNext("Ping", 1, nil)
-	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, s.ID, orders[:])
+	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
 	if errs.CodeOf(err) != errs.Unavailable || rebuilt || rep.OK() {
 		t.Fatalf("no Kafka: rebuilt %t, %+v, %v", rebuilt, rep.Findings, err)
 	}
-	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, s.ID, orders[:])
+	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
 	if err != nil || !rebuilt || !rep.OK() || rep.Figures["quiet"] != 1 {
 		t.Fatalf("rebuilt %t, %+v, %v", rebuilt, rep, err)
 	}
 	w.store.Tamper(func(d *ordertest.StoreData) { d.Sales[s.ID].Sold++ }) // no rebuild mends that
-	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, s.ID, orders[:])
+	rep, rebuilt, err = order.Repair(ctx, w.auditor, w.rebuilder, w.log, s.ID, orders[:])
 	if err != nil || !rebuilt || rep.OK() {
 		t.Fatalf("rebuilt %t, %+v, %v", rebuilt, rep, err)
 	}

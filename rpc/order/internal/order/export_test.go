@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// ReturnsBatch is how many returns one step reads at once.
+const ReturnsBatch = returnsBatch
+
 // The steps of the loops, for tests that drive them one at a time.
 
 func (r *Relay) Step(ctx context.Context) (bool, error)      { return r.step(ctx) }

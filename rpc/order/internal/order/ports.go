@@ -128,8 +128,9 @@ var ErrNoOrder = errors.New("order: no such order")
 // Store is the last word (MySQL). Every method is one transaction.
 type Store interface {
 	// Write stores a batch of events and tells what became of each. The stock guard, the per-user
-	// guard and Floor are asked under the sale's row lock (see Admit). Deadlines count from now.
-	Write(ctx context.Context, events []Event, now time.Time) ([]Written, error)
+	// guard and Floor are asked under the sale's row lock (see Admit). Deadlines count from now, which
+	// is asked when the locks are held: what a transaction waited for them is not the user's time.
+	Write(ctx context.Context, events []Event, now func() time.Time) ([]Written, error)
 	// Order reads one order, or ErrNoOrder.
 	Order(ctx context.Context, id ID) (Order, error)
 	// Orders reads those of the ids that exist, in no order.
@@ -142,8 +143,9 @@ type Store interface {
 	End(ctx context.Context, id ID, to State, now time.Time) (Order, bool, error)
 	// Due lists orders whose deadline is not after now and that are still unpaid, at most limit.
 	Due(ctx context.Context, now time.Time, limit int) ([]ID, error)
-	// Returns lists returns that are not settled, oldest first; Settle ends them.
-	Returns(ctx context.Context, limit int) ([]Return, error)
+	// Returns lists returns that are not settled, oldest first, at most limit, without those of the
+	// sales in except; Settle ends them.
+	Returns(ctx context.Context, limit int, except []int64) ([]Return, error)
 	Settle(ctx context.Context, orders []ID) error
 
 	// CreateSale stores a draft and gives it its id, CreatedAt and UpdatedAt.
@@ -159,7 +161,8 @@ type Store interface {
 	// limit, window, timeout and phase, and stores it with Version raised. An error of change is
 	// returned as it is and nothing is stored.
 	ChangeSale(ctx context.Context, id int64, now time.Time, change func(*Sale) error) (Sale, error)
-	// Restock raises a sale's stock once an id. It tells whether this call did.
+	// Restock raises a sale's stock once an id, if Sale.Restock allows it. It tells whether this call
+	// did; an id that was used before is no error, whatever became of the sale.
 	Restock(ctx context.Context, saleID, units int64, id string, now time.Time) (Sale, bool, error)
 	// RaiseGeneration starts a new generation if the sale's is still from, or gives ErrSuperseded.
 	RaiseGeneration(ctx context.Context, saleID, from int64) (Sale, error)

@@ -189,9 +189,7 @@ func (b *Rebuilder) mend(ctx context.Context, s Sale) error {
 		release := b.keep(ctx, lease)
 		err = b.Rebuild(ctx, s.ID)
 		release()
-		if err != nil {
-			handOn(ctx, b.stock, lease, b.owner)
-		}
+		handOn(ctx, b.stock, lease, b.owner)
 		return err
 	}
 	if state.Version < s.Version {

@@ -123,8 +123,9 @@ func (r *Relay) publish(ctx context.Context, events []Event) error {
 	return nil
 }
 
-// handOn gives a lease up after a failure: what fails here (this instance alone may be cut off from
-// Kafka) may work on another instance, which would otherwise never get the lease.
+// handOn gives a lease up. After a failure: what fails here (this instance alone may be cut off from
+// Kafka) may work on another instance, which would otherwise never get the lease. After a rebuild: the
+// next one need not wait until the lease runs out.
 func handOn(ctx context.Context, stock Stock, lease, owner string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), handOnBudget)
 	defer cancel()

@@ -320,6 +320,9 @@ func (r *Reserver) notSelling(saleID int64) Outcome {
 	if err == nil && sale.Phase == PhaseDraft {
 		return Outcome{Err: errs.New(errs.SaleNotStarted, "the sale is a draft")}
 	}
+	if err == nil && sale.longOver(r.now()) {
+		return Outcome{Err: errs.New(errs.SaleEnded, "the sale has ended")}
+	}
 	r.rebuild(saleID)
 	e := errs.New(errs.SaleRebuilding, "the sale's stock is being rebuilt; nothing was reserved")
 	e.RetryAfter = time.Second

@@ -159,6 +159,13 @@ func TestASaleWithoutStateInRedis(t *testing.T) {
 	w.clock.Advance(time.Minute)
 	w.store.FailNext("Sale", 1, nil)
 	wantCode(t, w.call(s.ID, 1, 1, "a").Err, errs.SaleRebuilding, "")
+	// A sale that nobody builds any more.
+	rebuilds := w.rebuilds.Load()
+	w.clock.Advance(24*time.Hour + order.LiveAfterEnd)
+	wantCode(t, w.call(s.ID, 1, 1, "a").Err, errs.SaleEnded, "")
+	if w.rebuilds.Load() != rebuilds {
+		t.Error("a rebuild was asked for")
+	}
 }
 
 func TestWithoutKafkaTheOutboxCarriesOrders(t *testing.T) {

@@ -298,27 +298,29 @@ func (s *Sales) move(ctx context.Context, id int64, to Phase, from ...Phase) (Vi
 	})
 }
 
-func (s *Sales) restock(ctx context.Context, id, units int64, restockID string) (View, error) {
-	if units < 1 || units > MaxStock {
-		return View{}, errs.Invalid("units", "must be from 1 to %d", MaxStock)
+// Restock adds units. Errors: invalid_request of the field units, state_conflict for a draft (change
+// its stock) and a sale that has ended.
+func (s *Sale) Restock(units int64) error {
+	switch {
+	case units < 1 || units > MaxStock:
+		return errs.Invalid("units", "must be from 1 to %d", MaxStock)
+	case s.Phase == PhaseDraft || s.Phase == PhaseEnded:
+		return errs.New(errs.StateConflict, "a sale that is %s cannot be restocked", s.Phase)
+	case s.Stock+units > MaxStock:
+		return errs.Invalid("units", "the stock would pass %d", MaxStock)
 	}
+	s.Stock += units
+	return nil
+}
+
+func (s *Sales) restock(ctx context.Context, id, units int64, restockID string) (View, error) {
 	if restockID == "" || len(restockID) > maxRestockID || CheckKey(restockID) != nil {
 		return View{}, errs.Invalid("id", "must be 1 to %d visible ASCII characters", maxRestockID)
 	}
-	sale, err := s.store.Sale(ctx, id)
+	sale, _, err := s.store.Restock(ctx, id, units, restockID, s.now())
 	if errors.Is(err, ErrNoSale) {
 		return View{}, errNoSale(id)
 	}
-	if err != nil {
-		return View{}, err
-	}
-	if sale.Phase == PhaseDraft || sale.Phase == PhaseEnded {
-		return View{}, errs.New(errs.StateConflict, "a sale that is %s cannot be restocked", sale.Phase)
-	}
-	if sale.Stock+units > MaxStock {
-		return View{}, errs.Invalid("units", "the stock would pass %d", MaxStock)
-	}
-	sale, _, err = s.store.Restock(ctx, id, units, restockID, s.now())
 	if err != nil {
 		return View{}, err
 	}

@@ -240,6 +240,10 @@ func TestRestock(t *testing.T) {
 		w.store.Tamper(func(d *ordertest.StoreData) { d.Sales[s.ID].Phase = phase })
 		_, err = w.sales.Act(ctx, s.ID, order.ActionRestock, 1, "r3")
 		wantCode(t, err, errs.StateConflict, "")
+		// What was done stays done: a client that lost the answer asks again.
+		if v, err := w.sales.Act(ctx, s.ID, order.ActionRestock, 2, "r1"); err != nil || v.Stock != 3 {
+			t.Errorf("%s: the same again: %+v, %v", phase, v, err)
+		}
 	}
 }
 

@@ -61,6 +61,10 @@ func (s State) Holds() bool { return s == StateAccepted || s == StatePending || 
 // of their own.
 func (s State) Final() bool { return s != StateAccepted && s != StatePending }
 
+// LiveAfterEnd is how long after its end a sale is still kept right in Redis, even without orders
+// that can end: clients ask for its state and its orders.
+const LiveAfterEnd = 7 * 24 * time.Hour
+
 // Sale is a sale as MySQL has it.
 type Sale struct {
 	ID        int64
@@ -84,6 +88,9 @@ type Sale struct {
 	Generation, Floor    int64
 	CreatedAt, UpdatedAt time.Time
 }
+
+// longOver tells whether the sale ended so long ago that its Redis state is not built anew.
+func (s Sale) longOver(now time.Time) bool { return !now.Before(s.EndsAt.Add(LiveAfterEnd)) }
 
 // Order is an order as MySQL has it.
 type Order struct {

@@ -238,7 +238,7 @@ func (w *Writer) write(ctx context.Context, messages []Message) ([]DeadLetter, e
 	for i, m := range messages {
 		events[i] = m.Event
 	}
-	written, err := w.store.Write(ctx, events, w.now())
+	written, err := w.store.Write(ctx, events, w.now)
 	if errors.Is(err, ErrRefused) {
 		if len(messages) == 1 {
 			return []DeadLetter{{messages[0], err.Error()}}, nil

@@ -250,14 +250,14 @@ func (w *world) sync() error {
 // returnAll settles every return.
 func (w *world) returnAll() error {
 	for {
-		returns, err := w.store.Returns(ctx, 1000)
+		returns, err := w.store.Returns(ctx, 1000, nil)
 		if err != nil || len(returns) == 0 {
 			return err
 		}
 		if err := w.returner.Once(ctx); err != nil {
 			return fmt.Errorf("give units back: %w", err)
 		}
-		left, err := w.store.Returns(ctx, 1000)
+		left, err := w.store.Returns(ctx, 1000, nil)
 		if err != nil {
 			return err
 		}

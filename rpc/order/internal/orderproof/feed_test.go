@@ -47,7 +47,7 @@ func (s *doomedStore) decided() fate {
 	return s.fate
 }
 
-func (s *doomedStore) Write(ctx context.Context, events []order.Event, now time.Time) ([]order.Written, error) {
+func (s *doomedStore) Write(ctx context.Context, events []order.Event, now func() time.Time) ([]order.Written, error) {
 	f := s.decided()
 	if f == diesBeforeWrite {
 		return nil, errKilled

@@ -109,7 +109,7 @@ func raceOnSale(t *testing.T, e *engines, seed uint64, races int, wins map[order
 			ended++
 		}
 	}
-	returns, err := w.store.Returns(ctx, races+1)
+	returns, err := w.store.Returns(ctx, races+1, nil)
 	must(t, err)
 	if len(returns) != ended {
 		t.Errorf("%d orders ended and %d returns wait", ended, len(returns))

@@ -443,7 +443,7 @@ func (w *walk) returnTwice() error {
 
 // releaseOnly is a returner that dies before it settles.
 func (w *walk) releaseOnly() error {
-	returns, err := w.store.Returns(ctx, 100)
+	returns, err := w.store.Returns(ctx, 100, nil)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func (s *Store) All() map[order.ID]order.Order {
 }
 
 // Write implements order.Store.
-func (s *Store) Write(ctx context.Context, events []order.Event, now time.Time) (out []order.Written, err error) {
+func (s *Store) Write(ctx context.Context, events []order.Event, now func() time.Time) (out []order.Written, err error) {
 	err = s.around(ctx, &s.mu, "Write", func() error {
 		for _, e := range events {
 			if s.refuse != nil && s.refuse(e) {
@@ -93,7 +93,7 @@ func (s *Store) Write(ctx context.Context, events []order.Event, now time.Time) 
 			at[e.OrderID.Sale()] = append(at[e.OrderID.Sale()], i)
 		}
 		for id, is := range at {
-			s.writeSale(id, events, is, out, now)
+			s.writeSale(id, events, is, out, now())
 		}
 		return nil
 	})
@@ -249,9 +249,10 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) (out []order.
 }
 
 // Returns implements order.Store.
-func (s *Store) Returns(ctx context.Context, limit int) (out []order.Return, err error) {
+func (s *Store) Returns(ctx context.Context, limit int, except []int64) (out []order.Return, err error) {
 	err = s.around(ctx, &s.mu, "Returns", func() error {
-		out = slices.Clone(s.data.Returns[:min(limit, len(s.data.Returns))])
+		out = slices.DeleteFunc(slices.Clone(s.data.Returns), func(r order.Return) bool { return slices.Contains(except, r.SaleID) })
+		out = out[:min(limit, len(out))]
 		return nil
 	})
 	return out, err
@@ -354,9 +355,11 @@ func (s *Store) Restock(ctx context.Context, saleID, units int64, id string, now
 			}
 			return nil
 		}
+		if err := sale.Restock(units); err != nil {
+			return err
+		}
 		did = true
 		s.restocks[key] = units
-		sale.Stock += units
 		sale.Version++
 		sale.UpdatedAt = now
 		return nil
