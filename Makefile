@@ -17,6 +17,9 @@ LINT := $(CACHE)/tools/lint-$(shell cat tools/lint/go.mod tools/lint/go.sum | sh
 
 SUMMARY := $(CACHE)/test-summary
 TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
+# A cold run is mostly compiling and linking: no debugging symbols, and go vet is lint's.
+# Four packages at a time: what waits for a server lets others compile.
+GOTEST := -p 4 -tags $(TAGS) -vet=off -ldflags=-w
 TIERS := drift test-tools test-unit test-proof test-embedded test-servers
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
@@ -71,17 +74,17 @@ test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race -tags $(TAGS) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)|/orderproof')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)|/orderproof')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
 .PHONY: test-proof
 test-proof: $(TOOLS)/.built ## random walks and races of the order service on its real adapters (SECKILL_TEST_LONG=1 for the whole)
-	$(TESTSUM) -tier proof -- -tags $(TAGS) -timeout 80m ./rpc/order/internal/orderproof
+	$(TESTSUM) -tier proof -- $(GOTEST) -timeout 80m ./rpc/order/internal/orderproof
 
 .PHONY: test-embedded
 test-embedded: $(TOOLS)/.built ## end to end on the embedded engines
-	SECKILL_TEST_ENGINES=embedded $(TESTSUM) -tier embedded -- -tags $(TAGS) -timeout 20m ./test/e2e/...
+	SECKILL_TEST_ENGINES=embedded $(TESTSUM) -tier embedded -- $(GOTEST) -timeout 20m ./test/e2e/...
 
 # Without the servers this tier cannot say anything: scripts/servers says loudly what is missing, and
 # fails on a build server.
@@ -89,7 +92,7 @@ test-embedded: $(TOOLS)/.built ## end to end on the embedded engines
 test-servers: $(TOOLS)/.built ## end to end on real Redis, Kafka and MariaDB servers, started by the tests
 	@if scripts/servers; then \
 	  SECKILL_TEST_ENGINES=servers SECKILL_REQUIRE_SERVERS=1 \
-	  $(TESTSUM) -tier servers -- -tags $(TAGS) -timeout 20m ./test/e2e/...; \
+	  $(TESTSUM) -tier servers -- $(GOTEST) -timeout 20m ./test/e2e/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "servers: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 
@@ -123,7 +126,7 @@ clean: ## remove what was built; tools stay in .cache
 $(TOOLS)/.built:
 	@echo "building the tools (once)"
 	@mkdir -p $(TOOLS)
-	GOBIN=$(TOOLS) GOFLAGS= go -C tools install -trimpath tool ./...
+	GOBIN=$(TOOLS) GOFLAGS= go -C tools install -ldflags=-w tool ./...
 	@touch $@
 
 $(LINT)/golangci-lint:
