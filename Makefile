@@ -20,7 +20,7 @@ TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
 # A cold run is mostly compiling and linking: no debugging symbols, and go vet is lint's.
 # Four packages at a time: what waits for a server lets others compile.
 GOTEST := -p 4 -tags $(TAGS) -vet=off -ldflags=-w
-TIERS := drift test-tools test-unit test-proof test-embedded test-servers
+TIERS := drift test-tools test-deploy test-unit test-proof test-embedded test-servers
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
 CHAOS_ROUNDS ?= 3
@@ -33,6 +33,23 @@ help: ## list the targets
 .PHONY: build
 build: ## bin/seckill and the four services
 	go build -trimpath -tags $(TAGS) -o bin/ ./cmd/... ./api ./rpc/...
+
+# The services and the all-in-one; each is a target of the Dockerfile.
+IMAGES := api user product order seckill
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+DOCKER ?= docker
+
+.PHONY: images
+images: ## the images seckill/SERVICE:VERSION, with Docker (VERSION=v1.2.3, DOCKER=podman)
+	for image in $(IMAGES); do \
+	  $(DOCKER) build --file deploy/docker/Dockerfile --target $$image --tag seckill/$$image:$(VERSION) \
+	    --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .; \
+	done
+
+.PHONY: compose-check
+compose-check: $(TOOLS)/.built ## docker-compose.yml against the specification and its own rules
+	$(TESTSUM) -tier compose -dir test/compose -- -run 'File|Outside|EnvExample|Scrapes' ./...
 
 .PHONY: generate
 generate: $(TOOLS)/.built ## write the code that the contracts (.api, .proto) generate
@@ -57,7 +74,7 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
 # came of each.
 .PHONY: test
-test: ## every tier: drift, tools, unit, embedded, servers
+test: ## every tier: drift, tools, deploy, unit, embedded, servers
 	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
 	if scripts/servers; then export SECKILL_REQUIRE_SERVERS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	for tier in $(TIERS); do \
@@ -71,6 +88,12 @@ test: ## every tier: drift, tools, unit, embedded, servers
 .PHONY: test-tools
 test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 	$(TESTSUM) -tier tools -dir tools -- ./...
+
+# Without promtool the rest still runs; on a build server that is not enough.
+.PHONY: test-deploy
+test-deploy: $(TOOLS)/.built ## docker-compose.yml, the images' Dockerfile, what Prometheus scrapes
+	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier deploy -dir test/compose -- ./...
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
@@ -109,6 +132,18 @@ test-chaos: $(TOOLS)/.built ## crashes of the platform, losses of Redis, Kafka a
 	  $(TESTSUM) -tier chaos -- -tags $(TAGS),failpoint -count 1 -timeout 90m ./internal/failpoint/... ./test/chaos/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "chaos: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
+
+.PHONY: stack
+stack: ## start MariaDB, Redis, Kafka, Nacos and Zipkin without Docker (deploy/stack/stack.env)
+	@scripts/stack up
+
+.PHONY: stack-down
+stack-down: ## end them; the data stays (scripts/stack down --wipe removes it)
+	@scripts/stack down
+
+.PHONY: stack-status
+stack-status: ## which of them run
+	@scripts/stack status
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (20s)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -28,7 +29,7 @@ func TestTheShippedConfigIsTheDefaults(t *testing.T) {
 	if shipped.JWTSecret != secret || !reflect.DeepEqual(shipped.Purchase, defaults.Purchase) || !reflect.DeepEqual(shipped.HTTP, defaults.HTTP) {
 		t.Fatalf("got %+v, want %+v", shipped, defaults)
 	}
-	if err := run(context.Background(), []string{"-f", "etc/seckill.yaml", "-check"}); err != nil {
+	if err := run(context.Background(), []string{"-f", "etc/seckill.yaml", "-check"}, io.Discard); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -36,11 +37,11 @@ func TestTheShippedConfigIsTheDefaults(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	t.Setenv("SECKILL_JWT_SECRET", secret)
 	for name, args := range map[string][]string{"no file": {"-f", "none.yaml"}, "a flag": {"-x"}} {
-		if err := run(context.Background(), args); err == nil {
+		if err := run(context.Background(), args, io.Discard); err == nil {
 			t.Errorf("%s passed", name)
 		}
 	}
-	if err := run(context.Background(), []string{"-f", write(t, "Purchase:\n  Lains: 2\n", "127.0.0.1:1")}); err == nil || !strings.Contains(err.Error(), "Purchase.Lains") {
+	if err := run(context.Background(), []string{"-f", write(t, "Purchase:\n  Lains: 2\n", "127.0.0.1:1")}, io.Discard); err == nil || !strings.Contains(err.Error(), "Purchase.Lains") {
 		t.Errorf("an unknown key: %v", err)
 	}
 }
@@ -67,7 +68,7 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := run(context.Background(), []string{"-f", write(t, "", addr)}); err == nil {
+	if err := run(context.Background(), []string{"-f", write(t, "", addr)}, io.Discard); err == nil {
 		t.Error("it started on a taken port")
 	}
 	if err := l.Close(); err != nil {
@@ -76,7 +77,7 @@ func TestRunServesUntilItIsTold(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-f", write(t, "", addr)}) }()
+	go func() { ended <- run(ctx, []string{"-f", write(t, "", addr)}, io.Discard) }()
 	for deadline := time.Now().Add(10 * time.Second); ; {
 		resp, err := http.Get("http://" + addr + "/healthz")
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/seckill-go/seckill/api/internal/config"
@@ -19,14 +20,18 @@ import (
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/watch"
 	"github.com/seckill-go/seckill/internal/accesstoken"
+	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/process"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/orderservice"
 	"github.com/seckill-go/seckill/rpc/product/productservice"
 	"github.com/seckill-go/seckill/rpc/user/userservice"
 	"github.com/zeromicro/go-zero/core/proc"
-	"github.com/zeromicro/go-zero/core/service"
+	gozero "github.com/zeromicro/go-zero/core/service"
 	"github.com/zeromicro/go-zero/rest"
 	"github.com/zeromicro/go-zero/rest/router"
 	"github.com/zeromicro/go-zero/zrpc"
+	"google.golang.org/grpc/resolver"
 )
 
 // Config is the gateway's configuration. What is zero gets its default in New.
@@ -39,6 +44,8 @@ const (
 	minBackoff     = 100 * time.Millisecond
 	maxBackoff     = 5 * time.Second
 	streamWrite    = 10 * time.Second
+	// servicePatience bounds a service's answer whether it is there.
+	servicePatience = time.Second
 	// forceQuit is when go-zero's own signal handler may kill the process: far behind every drain
 	// limit of ours, so that ours decides.
 	forceQuit = 10 * time.Minute
@@ -49,15 +56,15 @@ type Option func(*options)
 
 type options struct {
 	fallback http.Handler
-	onFail   func(error)
 	now      func() time.Time
+	process  process.Process
 }
 
 // WithFallback serves every path outside /api/ that no route has, a storefront for example.
 func WithFallback(h http.Handler) Option { return func(o *options) { o.fallback = h } }
 
-// WithOnFail is called when the server ends by itself after its start.
-func WithOnFail(f func(error)) Option { return func(o *options) { o.onFail = f } }
+// WithProcess gives it the board and the registry of its process.
+func WithProcess(p process.Process) Option { return func(o *options) { o.process = p } }
 
 // WithClock sets the clock of tokens and of serverTime.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
@@ -67,17 +74,27 @@ type App struct {
 	cfg      Config
 	server   *http.Server
 	clients  []zrpc.Client
+	services []service
 	desk     *purchase.Desk
 	watches  *watch.Watcher
-	onFail   func(error)
+	process  process.Process
 	listener net.Listener
-	served   chan struct{}
+	// registration is a module of its own within this one.
+	registration lifecycle.Module
+	draining     atomic.Bool
+	failed       chan error
+}
+
+// service is one that the gateway asks whether it is there.
+type service struct {
+	name string
+	ask  func(ctx context.Context) error
 }
 
 // New assembles a gateway from its configuration. It connects to nothing yet that must be there: the
 // services may start later. An App that is not started needs Stop too, to close its clients.
 func New(cfg Config, opts ...Option) (*App, error) {
-	o := options{onFail: func(error) {}, now: time.Now}
+	o := options{now: time.Now}
 	for _, opt := range opts {
 		opt(&o)
 	}
@@ -85,7 +102,7 @@ func New(cfg Config, opts ...Option) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	app := &App{cfg: cfg, onFail: o.onFail, served: make(chan struct{})}
+	app := &App{cfg: cfg, process: o.process, failed: make(chan error, 1)}
 	if err := app.assemble(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: %w", err), app.closeClients())
 	}
@@ -97,19 +114,38 @@ func (a *App) assemble(o options) error {
 	if err != nil {
 		return err
 	}
-	users, err := a.connect("UserRPC", a.cfg.UserRPC)
+	secure, err := a.cfg.RPCTLS.Client()
+	if err != nil {
+		return fmt.Errorf("RPCTLS: %w", err)
+	}
+	users, err := a.connect("UserRPC", a.cfg.UserRPC, secure)
 	if err != nil {
 		return err
 	}
-	products, err := a.connect("ProductRPC", a.cfg.ProductRPC)
+	products, err := a.connect("ProductRPC", a.cfg.ProductRPC, secure)
 	if err != nil {
 		return err
 	}
-	orders, err := a.connect("OrderRPC", a.cfg.OrderRPC)
+	orders, err := a.connect("OrderRPC", a.cfg.OrderRPC, secure)
 	if err != nil {
 		return err
 	}
+	userService, productService := userservice.NewUserService(users), productservice.NewProductService(products)
 	orderService := orderservice.NewOrderService(orders)
+	a.services = []service{
+		{"the user service", func(ctx context.Context) error {
+			_, err := userService.Health(ctx, &userservice.HealthRequest{})
+			return err
+		}},
+		{"the product service", func(ctx context.Context) error {
+			_, err := productService.Health(ctx, &productservice.HealthRequest{})
+			return err
+		}},
+		{"the order service", func(ctx context.Context) error {
+			_, err := orderService.Health(ctx, &orderservice.HealthRequest{})
+			return err
+		}},
+	}
 	p := a.cfg.Purchase
 	a.desk, err = purchase.New(orderService, purchase.Config{
 		Lanes: p.Lanes, MaxBatch: p.MaxBatch, MaxWaiting: p.MaxWaiting, Budget: p.Budget,
@@ -125,15 +161,20 @@ func (a *App) assemble(o options) error {
 		return err
 	}
 	routed, err := a.routes(svc.NewServiceContext(svc.ServiceContext{
-		Users: userservice.NewUserService(users), Products: productservice.NewProductService(products), Orders: orderService,
+		Users: userService, Products: productService, Orders: orderService,
 		Purchases: a.desk, Watches: a.watches, StreamWriteTimeout: streamWrite, Now: o.now,
 	}, verifier), o.fallback)
 	if err != nil {
 		return err
 	}
 	h := a.cfg.HTTP
+	listen, err := h.TLS.Server("h2", "http/1.1")
+	if err != nil {
+		return fmt.Errorf("HTTP.TLS: %w", err)
+	}
 	a.server = &http.Server{
-		Handler:           httpserve.Edge(routed),
+		TLSConfig:         listen,
+		Handler:           httpserve.Edge(routed, &a.draining),
 		ReadHeaderTimeout: h.HeaderTimeout,
 		// It ends with the body: net/http lifts it then, so it cuts no stream and no long call.
 		ReadTimeout:    h.BodyTimeout,
@@ -145,8 +186,12 @@ func (a *App) assemble(o options) error {
 	return nil
 }
 
-func (a *App) connect(name string, c zrpc.RpcClientConf) (zrpc.Client, error) {
-	client, err := rpcclient.New(c)
+func (a *App) connect(name string, c zrpc.RpcClientConf, secure *tlsconf.Client) (zrpc.Client, error) {
+	var names []resolver.Builder
+	if a.process.Registry != nil {
+		names = append(names, a.process.Registry.ResolverBuilder())
+	}
+	client, err := rpcclient.New(name, c, secure, names...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -159,8 +204,8 @@ func (a *App) connect(name string, c zrpc.RpcClientConf) (zrpc.Client, error) {
 func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handler, error) {
 	table := router.NewRouter()
 	server, err := rest.NewServer(rest.RestConf{
-		ServiceConf: service.ServiceConf{
-			Name: a.cfg.Name, Log: a.cfg.Log, Mode: service.ProMode,
+		ServiceConf: gozero.ServiceConf{
+			Name: a.cfg.Name, Log: a.cfg.Log, Mode: gozero.ProMode,
 			Shutdown: proc.ShutdownConf{WrapUpTime: forceQuit, WaitTime: forceQuit},
 		},
 		Host: a.cfg.Host, Port: a.cfg.Port,
@@ -187,12 +232,50 @@ func (a *App) Start(ctx context.Context) error {
 	}
 	a.listener = listener
 	go func() {
-		defer close(a.served)
-		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			a.onFail(fmt.Errorf("gateway: %w", err))
+		defer close(a.failed)
+		if err := a.serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("gateway: %w", err)
 		}
 	}()
+	if err := a.awaitServices(ctx); err != nil {
+		return err
+	}
+	a.registration = a.process.Registration(a.cfg.Name, listener.Addr().String())
+	if a.registration.Start == nil {
+		return nil
+	}
+	return a.registration.Start(ctx)
+}
+
+// awaitServices waits until each service has answered once, in a process that says what it waits for:
+// before, it could only answer 503. A service that goes away later takes no gateway out of service.
+func (a *App) awaitServices(ctx context.Context) error {
+	if a.process.Board == nil {
+		return nil
+	}
+	for _, s := range a.services {
+		err := a.process.Board.Await(ctx, s.name, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, servicePatience)
+			defer cancel()
+			return s.ask(ctx)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// Failed gives an error if the server ends by itself after its start; it is closed when the server has
+// ended.
+func (a *App) Failed() <-chan error { return a.failed }
+
+// serve serves until the server is shut down, over TLS where the configuration says so.
+func (a *App) serve(l net.Listener) error {
+	if a.server.TLSConfig != nil {
+		return a.server.ServeTLS(l, "", "") // the certificate is the TLSConfig's
+	}
+	return a.server.Serve(l)
 }
 
 // Addr is where the gateway listens, host and port; "" before Start.
@@ -203,18 +286,26 @@ func (a *App) Addr() string {
 	return a.listener.Addr().String()
 }
 
-// Stop takes no more connections, ends the event streams, waits for the requests under way until ctx
-// or the drain timeout ends, cuts off those that are left, and closes the connections to the services.
+// Stop says that the gateway goes, and serves on for Instance.DrainDelay while whoever sends requests
+// hears of it. Then it takes no more connections, ends the event streams, waits for the requests under
+// way until ctx or the drain timeout ends, cuts off those that are left, and closes the connections to
+// the services.
 func (a *App) Stop(ctx context.Context) error {
+	var all []error
+	a.draining.Store(true)
+	if a.registration.Stop != nil {
+		all = append(all, a.registration.Stop(ctx))
+	}
 	drain, cancel := context.WithTimeout(ctx, a.cfg.HTTP.DrainTimeout)
 	defer cancel()
-	var all []error
 	a.watches.Stop()
 	if err := a.server.Shutdown(drain); err != nil {
 		all = append(all, fmt.Errorf("gateway: requests were cut off: %w", err), a.server.Close())
 	}
 	if a.listener != nil {
-		<-a.served
+		for err := range a.failed {
+			all = append(all, err)
+		}
 	}
 	if err := a.desk.Close(drain); err != nil {
 		all = append(all, fmt.Errorf("gateway: purchases were cut off: %w", err))

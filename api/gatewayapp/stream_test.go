@@ -215,8 +215,10 @@ func TestStreamsAreBounded(t *testing.T) {
 
 // TestStopEndsStreamsAndDrainsCalls: at the end, streams end as streams do, a purchase under way gets
 // its answer, and nobody new gets in.
-func TestStopEndsStreamsAndDrainsCalls(t *testing.T) {
-	p := start(t, nil)
+func TestStopEndsStreamsAndDrainsCalls(t *testing.T) { drains(t, start(t, nil)) }
+
+func drains(t *testing.T, p *platform) {
+	t.Helper()
 	entered, release := make(chan struct{}), make(chan struct{})
 	p.set(func(ctx context.Context, req proto.Message) (proto.Message, error) {
 		close(entered)
@@ -240,7 +242,9 @@ func TestStopEndsStreamsAndDrainsCalls(t *testing.T) {
 	if err != nil || string(body) != event("accepted") {
 		t.Errorf("the stream ended with %q, %v", body, err)
 	}
-	other := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	unconnected := p.http.Transport.(*http.Transport).Clone()
+	unconnected.DisableKeepAlives = true
+	other := &http.Client{Transport: unconnected}
 	eventually(t, "nobody new gets in", func() bool {
 		resp, err := other.Get(p.base + "/healthz")
 		if err == nil {
@@ -289,13 +293,12 @@ func TestStopHasALimit(t *testing.T) {
 }
 
 func TestAServerThatDiesIsReported(t *testing.T) {
-	failed := make(chan error, 1)
-	p := start(t, nil, WithOnFail(func(err error) { failed <- err }))
+	p := start(t, nil)
 	if err := p.app.listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case err := <-failed:
+	case err := <-p.app.Failed():
 		if err == nil {
 			t.Error("without a reason")
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/seckill-go/seckill/cmd/seckill/internal/demo"
 	"github.com/seckill-go/seckill/cmd/seckill/internal/platform"
 	"github.com/spf13/cobra"
 	"github.com/zeromicro/go-zero/core/logx"
@@ -136,18 +137,8 @@ func welcome(w io.Writer, p *platform.Platform, o platform.Options, took time.Du
 		fmt.Fprintf(w, "  admin   user admin, password %s (made now; it stays in %s)\n", password, filepath.Join(o.Dir, "secrets.json"))
 	}
 	if run.DemoSaleID != "" {
-		fmt.Fprintf(w, `
-Buy one unit of the demo sale:
-
-  curl -s %[1]s/api/v1/users -H 'Content-Type: application/json' -d '{"username":"alice","password":"correct horse"}'
-  TOKEN=$(curl -s %[1]s/api/v1/sessions -H 'Content-Type: application/json' -d '{"username":"alice","password":"correct horse"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
-  curl -si %[1]s/api/v1/sales/%[2]s/orders -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -H 'Idempotency-Key: first' -d '{"quantity":1}'
-  curl -s %[1]s/api/v1/orders -H "Authorization: Bearer $TOKEN"
-
-Hammer it, and prove that it kept its promises:
-
-  seckill load --buyers 20000 --stock 5000 --concurrency 64
-`, run.Addr, run.DemoSaleID)
+		fmt.Fprintln(w)
+		_ = demo.Explain(w, run.Addr, run.DemoSaleID) // to a terminal
 	}
 	fmt.Fprintln(w, "\nCtrl-C stops it.")
 }

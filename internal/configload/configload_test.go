@@ -63,3 +63,51 @@ func TestLoadRefusesWhatIsMissingOrBroken(t *testing.T) {
 		t.Error("no file")
 	}
 }
+
+func TestLaterSourcesGoOverEarlierOnes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("Name: orders\nListenOn: 127.0.0.1:1\nWait: 4s\nInner:\n  Size: 1\nLog:\n  Level: error\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sources := Sources{
+		File:      path,
+		Documents: []Document{{"first", "inner: {size: 2}\nName: a\n"}, {"second", "Wait: 5s\nName: b\n"}},
+		Settings:  []string{"Name=c", "log.level=info", "Endpoints=[x, y]"},
+	}
+	type more struct {
+		config
+		Endpoints []string
+	}
+	var c more
+	if err := sources.Load(&c); err != nil {
+		t.Fatal(err)
+	}
+	if c.Name != "c" || c.Wait != 5*time.Second || c.Inner.Size != 2 || c.Log.Level != "info" || strings.Join(c.Endpoints, "+") != "x+y" {
+		t.Fatalf("got %+v", c)
+	}
+	var part struct{ Wait time.Duration }
+	if err := sources.LoadPart(&part); err != nil || part.Wait != 5*time.Second {
+		t.Fatalf("a part: %+v, %v", part, err)
+	}
+}
+
+func TestSourcesAreNamedInErrors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte("Name: orders\nListenOn: 127.0.0.1:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, s := range map[string]Sources{
+		"orders.yaml in the registry: unknown key Inner.Sise": {Documents: []Document{{"orders.yaml in the registry", "Inner: {Sise: 1}"}}},
+		"orders.yaml in the registry: yaml":                   {Documents: []Document{{"orders.yaml in the registry", "Inner: ["}}},
+		"setting Nam=x: unknown key Nam":                      {Settings: []string{"Nam=x"}},
+		`setting "Name": want`:                                {Settings: []string{"Name"}},
+		`setting "Inner..Size=1": want`:                       {Settings: []string{"Inner..Size=1"}},
+		`setting "Name=[": `:                                  {Settings: []string{"Name=["}},
+	} {
+		s.File = path
+		var c config
+		if err := s.Load(&c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -75,6 +75,9 @@ func (g *Group) Fail(name string, err error) {
 	}
 }
 
+// Failed gives the error of a module that died after its start.
+func (g *Group) Failed() <-chan error { return g.failed }
+
 // Wait returns nil when ctx ends, or the error of a module that died.
 func (g *Group) Wait(ctx context.Context) error {
 	select {

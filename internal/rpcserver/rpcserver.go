@@ -7,18 +7,35 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/conf"
 	"github.com/zeromicro/go-zero/core/proc"
 	"github.com/zeromicro/go-zero/core/service"
 	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 )
 
 // forceQuit is when go-zero's own signal handler may kill the process: far behind every drain limit
 // of ours, so that ours decides.
 const forceQuit = 10 * time.Minute
+
+const (
+	// connectTimeout bounds the making of a connection, TLS included; gRPC's own is 2 min.
+	connectTimeout = 5 * time.Second
+	// A connection that is silent for pingAfter is asked whether it lives, and closed without an answer
+	// within pingTimeout: gRPC's own 2 h would keep the streams of a gateway that is gone for as long.
+	pingAfter   = 30 * time.Second
+	pingTimeout = 10 * time.Second
+	// maxIdle closes a connection without calls; go-zero's own.
+	maxIdle = 5 * time.Minute
+	// minPing is how often callers may ask at most.
+	minPing = 5 * time.Second
+	// maxRequest is for a full batch of purchases, in bytes.
+	maxRequest = 8 << 20
+)
 
 // Conf is the configuration of a server that listens on the address, with go-zero's defaults but
 // for what costs or leaks on the purchase path: request logs, load shedding, tracing by go-zero.
@@ -56,11 +73,35 @@ type Server struct {
 	grpc     *grpc.Server
 	start    chan *grpc.Server
 	ended    chan error
+	onFail   func(error)
 }
 
+// Option changes how New makes a server.
+type Option func(*options)
+
+type options struct {
+	tls    tlsconf.Config
+	onFail func(error)
+}
+
+// OnFail is called when the server cannot listen, which Start tells too, or ends by itself later.
+func OnFail(f func(error)) Option { return func(o *options) { o.onFail = f } }
+
+// WithTLS has a server listen as the block says: where it is Enabled no plain connection is taken, and
+// with a CAFile only callers that have a certificate of these authorities.
+func WithTLS(c tlsconf.Config) Option { return func(o *options) { o.tls = c } }
+
 // New prepares the server. register adds the services.
-func New(c zrpc.RpcServerConf, register func(*grpc.Server)) (*Server, error) {
-	s := &Server{listenOn: c.ListenOn, ended: make(chan error, 1)}
+func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Server, error) {
+	o := options{onFail: func(error) {}}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	secure, err := o.tls.Server()
+	if err != nil {
+		return nil, fmt.Errorf("rpc server %s: TLS: %w", c.Name, err)
+	}
+	s := &Server{listenOn: c.ListenOn, ended: make(chan error, 1), onFail: o.onFail}
 	Quiet(&c)
 	s.start = make(chan *grpc.Server, 1)
 	z, err := zrpc.NewServer(c, func(g *grpc.Server) {
@@ -73,9 +114,14 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server)) (*Server, error) {
 	z.AddUnaryInterceptors(transport.UnaryServerInterceptor)
 	z.AddStreamInterceptors(transport.StreamServerInterceptor)
 	z.AddOptions(
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(8<<20),
+		grpc.ConnectionTimeout(connectTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
+		grpc.MaxRecvMsgSize(maxRequest),
 	)
+	if secure != nil {
+		z.AddOptions(grpc.Creds(credentials.NewTLS(secure)))
+	}
 	s.zrpc = z
 	return s, nil
 }
@@ -84,8 +130,10 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server)) (*Server, error) {
 func (s *Server) Start(ctx context.Context) error {
 	go func() {
 		defer func() {
-			if r := recover(); r != nil { // zrpc panics when it cannot listen
-				s.ended <- fmt.Errorf("rpc server on %s: %v", s.listenOn, r)
+			if r := recover(); r != nil { // zrpc panics when it cannot listen, or cannot go on
+				err := fmt.Errorf("rpc server on %s: %v", s.listenOn, r)
+				s.ended <- err
+				s.onFail(err) // nobody listens before the end of a start
 			}
 		}()
 		s.zrpc.Start()

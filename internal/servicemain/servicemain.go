@@ -1,5 +1,5 @@
-// Package servicemain is the main program that every service has: read the configuration, start,
-// wait for SIGTERM, drain.
+// Package servicemain is the main program that every service has: read the configuration, say how the
+// process is from its first moment, start, wait for SIGTERM, drain.
 package servicemain
 
 import (
@@ -11,23 +11,41 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/admin"
+	"github.com/seckill-go/seckill/internal/buildinfo"
 	"github.com/seckill-go/seckill/internal/configload"
+	"github.com/seckill-go/seckill/internal/process"
+	"github.com/seckill-go/seckill/internal/registry"
 )
 
 // Drain is how long calls under way may take to end after SIGTERM.
 const Drain = 30 * time.Second
 
-// App is an assembled service.
+// healthPatience bounds the question of -healthcheck.
+const healthPatience = 3 * time.Second
+
+// App is an assembled service. Start returns when it does its work; Failed gives an error if it ends by
+// itself after that.
 type App interface {
 	Start(ctx context.Context) error
 	Stop(ctx context.Context) error
+	Failed() <-chan error
 }
 
-// Build makes a service from its configuration and says where it will listen.
-type Build[C any] func(C) (app App, listen string, err error)
+// Service is what is special about a service's main.
+type Service[C any] struct {
+	// Name is the program's; File the configuration file without -f.
+	Name, File string
+	// Build makes the service from its configuration and says where it will listen, "" for nowhere.
+	// Nothing is connected to before its Start.
+	Build func(cfg C, p process.Process) (app App, listen string, err error)
+	// Migrate brings the service's schema up to date; nil for a service without one.
+	Migrate func(ctx context.Context, cfg C) error
+}
 
 // Main is a program's main: it runs until SIGINT or SIGTERM and exits, 0 when all went well and 1,
 // with the error on stderr, when not.
@@ -43,33 +61,172 @@ func Main(run func(ctx context.Context, args []string, out io.Writer) error, arg
 	}
 }
 
-// Run runs a service by its command line until ctx ends, then drains it for at most Drain. Flags: -f
-// the configuration file (file without it), -check only checks it.
-func Run[C any](ctx context.Context, name, file string, build Build[C], args []string, out io.Writer) error {
-	flags := flag.NewFlagSet(name, flag.ContinueOnError)
-	path := flags.String("f", file, "the configuration file")
+// settings collects a flag that may be given again and again.
+type settings []string
+
+func (s *settings) String() string     { return strings.Join(*s, " ") }
+func (s *settings) Set(v string) error { *s = append(*s, v); return nil }
+
+// Run runs a service by its command line until ctx ends or the service fails, then drains it for at
+// most Drain. See the flags for what else it does.
+func (s Service[C]) Run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet(s.Name, flag.ContinueOnError)
+	sources := configload.Sources{}
+	flags.StringVar(&sources.File, "f", s.File, "the configuration `file`")
+	flags.Var((*settings)(&sources.Settings), "set", "`Key.Inner=value` (YAML) goes over the file; may be given again")
 	check := flags.Bool("check", false, "check the configuration and exit")
+	health := flags.Bool("healthcheck", false, "ask the process that runs with this configuration whether it is ready, and exit")
+	version := flags.Bool("version", false, "print the version and exit")
+	migrate := new(bool)
+	if s.Migrate != nil {
+		flags.BoolVar(migrate, "migrate", false, "bring the database's schema up to date and exit")
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	var cfg C
-	if err := configload.Load(*path, &cfg); err != nil {
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *version {
+		_, err := fmt.Fprintln(out, buildinfo.Line(s.Name))
 		return err
 	}
-	app, listen, err := build(cfg)
+	var own struct{ process.Config }
+	if err := sources.LoadPart(&own); err != nil {
+		return err
+	}
+	if *health {
+		ctx, cancel := context.WithTimeout(ctx, healthPatience)
+		defer cancel()
+		if own.Admin.Listen == "" {
+			return errors.New("the configuration has no Admin.Listen to ask at")
+		}
+		return admin.Check(ctx, own.Admin.Listen)
+	}
+	r := runner[C]{service: s, own: own.Config, sources: sources, out: out, board: new(process.Board)}
+	switch {
+	case *check:
+		return r.check()
+	case *migrate:
+		return r.migrate(ctx)
+	default:
+		return r.run(ctx)
+	}
+}
+
+// runner is one run of a service.
+type runner[C any] struct {
+	service Service[C]
+	own     process.Config
+	sources configload.Sources
+	out     io.Writer
+	board   *process.Board
+	reg     *registry.Client
+}
+
+func (r *runner[C]) check() error {
+	var cfg C
+	if err := r.sources.Load(&cfg); err != nil {
+		return err
+	}
+	app, _, err := r.service.Build(cfg, process.Process{Board: r.board, Instance: r.own.Instance})
 	if err != nil {
 		return err
 	}
-	if *check {
-		_, err := fmt.Fprintln(out, *path, "is valid")
+	if err := app.Stop(context.Background()); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.out, r.sources.File, "is valid")
+	return err
+}
+
+func (r *runner[C]) migrate(ctx context.Context) error {
+	defer r.closeRegistry()
+	cfg, err := r.config(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.board.Await(ctx, "mysql", func(ctx context.Context) error { return r.service.Migrate(ctx, cfg) })
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(r.out, r.service.Name+": the schema is up to date")
+	return err
+}
+
+// run is the whole life of the process: the listener for operators is there from the first moment to
+// the last.
+func (r *runner[C]) run(ctx context.Context) (err error) {
+	if listen := r.own.Admin.Listen; listen != "" {
+		a := admin.New(listen, r.board)
+		if err := a.Start(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, a.Stop(context.WithoutCancel(ctx))) }()
+	}
+	defer r.closeRegistry()
+	cfg, err := r.config(ctx)
+	if err != nil {
+		return stoppedEarly(ctx, err)
+	}
+	app, listen, err := r.service.Build(cfg, process.Process{Board: r.board, Registry: r.reg, Instance: r.own.Instance})
+	if err != nil {
 		return err
 	}
 	if err := app.Start(ctx); err != nil {
-		return err
+		return stoppedEarly(ctx, err)
 	}
-	_, _ = fmt.Fprintln(out, name, "listens on", listen)
-	<-ctx.Done()
+	r.board.Started()
+	if listen == "" {
+		_, _ = fmt.Fprintln(r.out, r.service.Name, "runs")
+	} else {
+		_, _ = fmt.Fprintln(r.out, r.service.Name, "listens on", listen)
+	}
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-app.Failed():
+	}
+	r.board.Drain()
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), Drain)
 	defer cancel()
-	return app.Stop(stopping)
+	return errors.Join(failed, app.Stop(stopping))
+}
+
+// stoppedEarly drops the error of a start that was asked to end: that is no failure.
+func stoppedEarly(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// config reads the whole configuration, from the registry too where the file says so.
+func (r *runner[C]) config(ctx context.Context) (cfg C, err error) {
+	if r.own.Registry.Enabled() {
+		if r.reg, err = registry.Open(r.own.Registry); err != nil {
+			return cfg, err
+		}
+	}
+	sources := r.sources
+	if name := r.own.RemoteConfig; name != "" {
+		if r.reg == nil {
+			return cfg, errors.New("config: RemoteConfig needs Registry.Servers")
+		}
+		err := r.board.Await(ctx, "the registry's document "+name, func(ctx context.Context) error {
+			text, err := r.reg.Document(ctx, name)
+			sources.Documents = []configload.Document{{Name: name + " in the registry", YAML: text}}
+			return err
+		})
+		if err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, sources.Load(&cfg)
+}
+
+func (r *runner[C]) closeRegistry() {
+	if r.reg != nil {
+		_ = r.reg.Close() // on the way out
+	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	gormmysql "gorm.io/driver/mysql"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -26,9 +27,13 @@ import (
 // Config says where a service's database is and bounds its use.
 type Config struct {
 	// DSN is a go-sql-driver DSN (user:password@tcp(host:port)/database), or one with a registered
-	// scheme such as sqlite:/path/to/file.db.
+	// scheme such as sqlite:/path/to/file.db. It holds the password, so it comes from the environment.
 	DSN string `json:",env=SECKILL_MYSQL_DSN,optional"`
-	// MaxOpen and MaxIdle bound the pool. A transaction uses one connection.
+	// TLS is how the server is reached; CertFile and KeyFile are this client's where the server asks for
+	// one. The DSN's tls=true and the like work too; both together are refused.
+	TLS tlsconf.Config `json:",optional"`
+	// MaxOpen and MaxIdle bound the pool. A transaction uses one connection; who finds none free waits
+	// until its context ends.
 	MaxOpen int `json:",default=32"`
 	MaxIdle int `json:",default=16"`
 	// MaxLifetime ends connections so that they spread over a changed set of servers.
@@ -94,28 +99,9 @@ func dialectorOf(cfg Config) (gorm.Dialector, error) {
 			return open(cfg.DSN)
 		}
 	}
-	dsn, err := mysql.ParseDSN(cfg.DSN)
+	connector, err := connectorOf(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("mysql DSN: %w", err)
-	}
-	if dsn.DBName == "" {
-		return nil, errors.New("mysql DSN: it names no database")
-	}
-	if dsn.Timeout == 0 {
-		dsn.Timeout = orDefault(cfg.ConnectTimeout, 3*time.Second)
-	}
-	if dsn.ReadTimeout == 0 {
-		dsn.ReadTimeout = orDefault(cfg.ReadTimeout, 30*time.Second)
-	}
-	if dsn.WriteTimeout == 0 {
-		dsn.WriteTimeout = orDefault(cfg.WriteTimeout, 30*time.Second)
-	}
-	dsn.RejectReadOnly = true // after a failover the old primary answers read-only: reconnect
-	dsn.MultiStatements = false
-	dsn.InterpolateParams = true // one round trip a statement; the connection's charset is utf8mb4
-	connector, err := mysql.NewConnector(dsn)
-	if err != nil {
-		return nil, fmt.Errorf("mysql DSN: %w", err)
+		return nil, err
 	}
 	return gormmysql.New(gormmysql.Config{
 		Conn:                      sql.OpenDB(connector),

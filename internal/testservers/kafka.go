@@ -1,14 +1,12 @@
 package testservers
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -34,16 +32,19 @@ type kafkaBroker struct {
 	dir     string
 	addr    string
 	process *process
+	// secure, where it is set, is TLS and SASL for clients, who then come to secureAddr.
+	secure     *kafkaSecurity
+	secureAddr string
 }
 
 // Kafka returns the host:port of a real Apache Kafka broker, which the first call starts: a single
 // node that makes no topic by itself. All tests of the binary share it, so each needs topics and
 // groups of names of its own. The test binary's TestMain must call StopKafka at its end. Where java
-// or the jars that scripts/kafka-dist fetches are missing the test is skipped, or fails when
+// or the jars that scripts/java-dist fetches are missing the test is skipped, or fails when
 // RequireVariable asks for that.
 func Kafka(t testing.TB) []string {
 	t.Helper()
-	broker.once.Do(func() { broker.server, broker.err = startKafka() })
+	broker.once.Do(func() { broker.server, broker.err = startKafka(nil) })
 	require(t, "Kafka", broker.err)
 	return []string{broker.server.addr}
 }
@@ -58,46 +59,12 @@ func StopKafka() {
 	}
 }
 
-var kafkaVersion = regexp.MustCompile(`<kafka\.version>(.+)</kafka\.version>`)
-
-// kafkaJars is the folder with the broker's jars. It finds the module's root from the folder that
-// the test runs in, and takes only jars that were fetched for the pom as it is now.
-func kafkaJars() (string, error) {
-	root, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		parent := filepath.Dir(root)
-		if parent == root {
-			return "", errors.New("the tests run outside the module")
-		}
-		root = parent
-	}
-	pom, err := os.ReadFile(filepath.Join(root, "scripts", "kafka", "pom.xml"))
-	if err != nil {
-		return "", err
-	}
-	version := kafkaVersion.FindSubmatch(pom)
-	if version == nil {
-		return "", errors.New("scripts/kafka/pom.xml names no kafka.version")
-	}
-	dir := filepath.Join(root, ".cache", "kafka", string(version[1]))
-	if fetched, err := os.ReadFile(filepath.Join(dir, "pom.xml")); err != nil || !bytes.Equal(fetched, pom) {
-		return "", fmt.Errorf("the broker's jars, which scripts/kafka-dist fetches: %w", exec.ErrNotFound)
-	}
-	return filepath.Join(dir, "libs"), nil
-}
-
-func startKafka() (_ *kafkaBroker, err error) {
+func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
 		return nil, err
 	}
-	jars, err := kafkaJars()
+	dist, err := javaServer("kafka")
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +85,13 @@ func startKafka() (_ *kafkaBroker, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kafkaBroker{dir: dir, addr: loopback(port)}
+	k := &kafkaBroker{dir: dir, addr: loopback(port), secure: secure}
+	if secure != nil {
+		if port, err = freePort(); err != nil {
+			return nil, err
+		}
+		k.secureAddr = loopback(port)
+	}
 	properties := filepath.Join(dir, "server.properties")
 	if err := os.WriteFile(properties, k.properties(loopback(controller)), 0o600); err != nil {
 		return nil, err
@@ -127,10 +100,10 @@ func startKafka() (_ *kafkaBroker, err error) {
 	vm := []string{
 		"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
-		"-cp", filepath.Join(jars, "*"),
+		"-cp", filepath.Join(dist, "libs", "*"),
 	}
-	out, err := exec.Command(java, append(vm, "kafka.tools.StorageTool",
-		"format", "--cluster-id="+kafkaCluster, "--config="+properties)...).CombinedOutput()
+	out, err := exec.Command(java, append(append(vm, "kafka.tools.StorageTool"),
+		append([]string{"format", "--cluster-id=" + kafkaCluster, "--config=" + properties}, secure.formatArgs()...)...)...).CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("format Kafka's folder: %w\n%s", err, out)
 	}
@@ -145,9 +118,13 @@ func startKafka() (_ *kafkaBroker, err error) {
 
 // properties of one node that is broker and controller, without the delays that suit a cluster.
 func (k *kafkaBroker) properties(controller string) []byte {
+	listeners, more := "", ""
+	if k.secure != nil {
+		listeners, more = ",SASL_SSL://"+k.secureAddr, k.secure.properties()
+	}
 	return fmt.Appendf(nil, `process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s
+listeners=PLAINTEXT://%[1]s,CONTROLLER://%[2]s%[4]s
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@%[2]s
 log.dirs=%[3]s
@@ -159,7 +136,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-`, k.addr, controller, filepath.Join(k.dir, "data"))
+%[5]s`, k.addr, controller, filepath.Join(k.dir, "data"), listeners, more)
 }
 
 // answers tells whether the broker is registered with its controller and coordinates groups, which

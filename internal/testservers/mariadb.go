@@ -78,7 +78,7 @@ func lookMariaDB(name string) (string, error) {
 	return "", fmt.Errorf("%s: %w", name, exec.ErrNotFound)
 }
 
-func startMariaDB() (_ *mariaDB, err error) {
+func startMariaDB(more ...string) (_ *mariaDB, err error) {
 	server, err := lookMariaDB("mariadbd")
 	if err != nil {
 		return nil, err
@@ -110,10 +110,10 @@ func startMariaDB() (_ *mariaDB, err error) {
 		return nil, err
 	}
 	m := &mariaDB{dir: dir, port: port}
-	m.process, err = startProcess(filepath.Join(dir, "log"), server, append(common,
+	m.process, err = startProcess(filepath.Join(dir, "log"), server, append(append(common,
 		"--bind-address=127.0.0.1", fmt.Sprintf("--port=%d", port), "--socket="+m.socket(), "--pid-file="+filepath.Join(dir, "pid"),
 		"--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M", "--max-connections=500",
-		"--sql-mode=STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE")...)
+		"--sql-mode=STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE"), more...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func OwnMariaDB(t testing.TB) *Server {
 // program is as with Kafka.
 func OwnKafka(t testing.TB) *Server {
 	t.Helper()
-	k, err := startKafka()
+	k, err := startKafka(nil)
 	require(t, "Kafka", err)
 	s := own(t, "Kafka", k.stop)
 	s.Addr = k.addr

@@ -15,6 +15,8 @@ import (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	StopNacos()
+	StopZipkin()
 	StopKafka()
 	StopMariaDB()
 	os.Exit(code)

@@ -5,17 +5,25 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/servicemain"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
 )
 
 func main() { servicemain.Main(run, os.Args[1:]) }
 
-// run serves until ctx ends, then drains; see servicemain.Run.
+// run serves until ctx ends, then drains; see servicemain.Service.Run.
 func run(ctx context.Context, args []string, out io.Writer) error {
-	return servicemain.Run(ctx, "order", "etc/order.yaml", func(c orderapp.Config) (servicemain.App, string, error) {
-		app, err := orderapp.New(c)
-		return app, c.ListenOn, err
-	}, args, out)
+	return servicemain.Service[orderapp.Config]{
+		Name: "order", File: "etc/order.yaml", Migrate: orderapp.Migrate,
+		Build: func(c orderapp.Config, p process.Process) (servicemain.App, string, error) {
+			app, err := orderapp.New(c, p)
+			if !slices.Contains(c.Roles, orderapp.RoleRPC) {
+				return app, "", err
+			}
+			return app, c.ListenOn, err
+		},
+	}.Run(ctx, args, out)
 }

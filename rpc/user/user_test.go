@@ -2,20 +2,16 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seckill-go/seckill/internal/configload"
 	"github.com/seckill-go/seckill/internal/embedded"
-	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/rpc/user/userapp"
 )
 
@@ -68,6 +64,7 @@ func TestDefaults(t *testing.T) {
 	}
 	code := userapp.Defaults("127.0.0.1:1")
 	file.RpcServerConf, file.Database = code.RpcServerConf, code.Database // theirs are filled in by their packages
+	file.Config = code.Config                                             // the process's, which code gives none
 	if file.AccessToken.Secret != os.Getenv("SECKILL_JWT_SECRET") {
 		t.Errorf("the secret is %q", file.AccessToken.Secret)
 	}
@@ -88,42 +85,5 @@ func TestRefuses(t *testing.T) {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%s: taken", name)
 		}
-	}
-}
-
-func TestRunsUntilItIsStopped(t *testing.T) {
-	address := testservers.FreeAddr(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	read, written := io.Pipe()
-	ended := make(chan error, 1)
-	go func() {
-		err := run(ctx, []string{"-f", write(t, "Name: user.rpc\nListenOn: "+address+"\n")}, written)
-		_ = written.CloseWithError(err) // so that the read below ends too
-		ended <- err
-	}()
-	said := make([]byte, 200)
-	n, err := read.Read(said)
-	if err != nil || !strings.Contains(string(said[:n]), address) {
-		t.Fatalf("it said %q, %v", said[:n], err)
-	}
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatalf("it said that it listens: %v", err)
-	}
-	if err := conn.Close(); err != nil {
-		t.Error(err)
-	}
-	stop()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("it did not end")
-	}
-	if _, err := net.Dial("tcp", address); err == nil {
-		t.Error("it still listens")
 	}
 }

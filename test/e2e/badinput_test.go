@@ -197,7 +197,7 @@ func (r repeat) Read(b []byte) (int, error) {
 // residentMiB is the platform's resident memory.
 func residentMiB(t *testing.T, p *platform) int {
 	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.pid()))
 	if err != nil {
 		t.Fatal(err)
 	}

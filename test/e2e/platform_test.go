@@ -1,6 +1,7 @@
-// Package e2e tests the whole platform from outside: the binary as a user starts it, over HTTP and
-// by its own commands. The same scenarios run on the embedded engines and on real servers, as
-// SECKILL_TEST_ENGINES says: embedded (the default) or servers.
+// Package e2e tests the whole platform from outside: the binaries as a user starts them, over HTTP and
+// by the commands. The same scenarios run on the embedded engines, on real servers, and as processes
+// of their own on real servers with a registry, as SECKILL_TEST_ENGINES says: embedded (the default),
+// servers or stack.
 package e2e
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/internal/testservers"
+	"github.com/seckill-go/seckill/test/internal/topology"
 )
 
 // binary is the program under test, built once.
@@ -36,6 +39,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
+	testservers.StopNacos()
+	testservers.StopZipkin()
+	topology.Remove()
 	testservers.StopKafka()
 	testservers.StopMariaDB()
 	_ = os.RemoveAll(dir)
@@ -45,13 +51,18 @@ func TestMain(m *testing.M) {
 // onServers tells whether Redis, Kafka and MySQL are real servers in this run.
 func onServers() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "servers" }
 
-// platform is one `seckill up`, which can be killed and started again on the same data.
+// onStack tells whether the services are processes of their own.
+func onStack() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "stack" }
+
+// platform is one `seckill up`, or one topology, which can be killed and started again on the same data.
 type platform struct {
-	t    *testing.T
-	dir  string
-	addr string // host:port of the gateway
-	args []string
-	env  []string
+	t *testing.T
+	// stack is nil for `seckill up`.
+	stack *topology.Topology
+	dir   string
+	addr  string // host:port of the gateway
+	args  []string
+	env   []string
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -67,6 +78,10 @@ const adminPassword = "an admin password"
 // newPlatform prepares a platform with data of its own; start starts it.
 func newPlatform(t *testing.T, args ...string) *platform {
 	t.Helper()
+	if onStack() {
+		s := topology.New(t, 1, nil)
+		return &platform{t: t, dir: s.Dir, addr: s.Addr, args: args, env: s.Env(), stack: s, stdout: new(syncBuffer)}
+	}
 	p := &platform{t: t, dir: t.TempDir(), addr: testservers.FreeAddr(t), args: args, env: []string{"SECKILL_ADMIN_PASSWORD=" + adminPassword}}
 	if onServers() {
 		dsn := testservers.MariaDB(t)
@@ -93,9 +108,29 @@ func upPlatform(t *testing.T, args ...string) *platform {
 	return p
 }
 
+// startStack starts the processes and makes what `seckill up` makes: the demo sale.
+func (p *platform) startStack() {
+	p.t.Helper()
+	p.stack.Start(p.t)
+	if slices.Contains(p.args, "--no-demo") {
+		return
+	}
+	code, out := p.command(p.t.Context(), "demo")
+	if code != 0 {
+		p.t.Fatalf("demo exits %d:\n%s", code, out)
+	}
+	if _, err := p.stdout.Write([]byte(out)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
 // start runs `seckill up` and waits until it says that it is up.
 func (p *platform) start() {
 	p.t.Helper()
+	if p.stack != nil {
+		p.startStack()
+		return
+	}
 	args := append([]string{"up", "--data", p.dir, "--addr", p.addr}, p.args...)
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(os.Environ(), p.env...)
@@ -128,10 +163,21 @@ func (p *platform) start() {
 }
 
 // kill ends the platform as a crash does.
-func (p *platform) kill() { p.end(syscall.SIGKILL) }
+func (p *platform) kill() {
+	if p.stack != nil {
+		p.stack.Kill()
+		return
+	}
+	p.end(syscall.SIGKILL)
+}
 
 // stop ends the platform in order and returns its exit code.
-func (p *platform) stop() int { return p.end(syscall.SIGTERM) }
+func (p *platform) stop() int {
+	if p.stack != nil {
+		return p.stack.Stop()
+	}
+	return p.end(syscall.SIGTERM)
+}
 
 func (p *platform) end(signal syscall.Signal) int {
 	p.mu.Lock()
@@ -143,6 +189,16 @@ func (p *platform) end(signal syscall.Signal) int {
 	_ = cmd.Process.Signal(signal)
 	<-exited
 	return cmd.ProcessState.ExitCode()
+}
+
+// pid is the process that takes the requests.
+func (p *platform) pid() int {
+	if p.stack != nil {
+		return p.stack.Processes["api"][0].PID()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd.Process.Pid
 }
 
 // output is what the platform printed.

@@ -43,6 +43,22 @@ func Table() []Layer {
 			},
 		},
 		{
+			Name: "tlsconf", Dirs: []string{"internal/tlsconf"},
+			Allow: []string{std, "github.com/zeromicro/go-zero/core/logx"},
+		},
+		{
+			// The one place that knows Nacos; everybody else is handed a gRPC resolver or a document.
+			Name: "registry", Dirs: []string{"internal/registry"},
+			Allow: []string{
+				std, module + "internal/tlsconf", "github.com/nacos-group/nacos-sdk-go/v2", "google.golang.org/grpc",
+				"google.golang.org/protobuf", "github.com/zeromicro/go-zero/core/logx",
+			},
+		},
+		{
+			Name: "nacos", Dirs: []string{"**"}, Except: []string{"internal/registry", "test/**"},
+			Deny: []string{"github.com/nacos-group/"},
+		},
+		{
 			// The engines are for the all-in-one and for tests: production code never meets them.
 			Name: "embedded", Dirs: []string{"**"},
 			Except: []string{"cmd/seckill/**", "internal/embedded/**", "test/**"},
@@ -133,8 +149,8 @@ func adapters() []Layer {
 	}
 	sql := []string{module + "internal/sqldb", "gorm.io/gorm"}
 	return []Layer{
-		adapter("rpc/order/internal/redisstock", "order", "github.com/redis/go-redis/v9"),
-		adapter("rpc/order/internal/kafkaevents", "order",
+		adapter("rpc/order/internal/redisstock", "order", module+"internal/tlsconf", "github.com/redis/go-redis/v9"),
+		adapter("rpc/order/internal/kafkaevents", "order", module+"internal/tlsconf",
 			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
 		adapter("rpc/order/internal/mysqlorders", "order", append(sql[:2:2], module+"internal/failpoint")...),
 		adapter("rpc/order/internal/sandboxpay", "order"),

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/process"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/zeromicro/go-zero/core/logx"
 	"github.com/zeromicro/go-zero/zrpc"
 )
@@ -21,6 +23,7 @@ type Config struct {
 	// Host and Port are where it listens; port 0 takes a free one.
 	Host string `json:",default=0.0.0.0"`
 	Port int    `json:",default=8888,range=[0:65535]"`
+	process.Config
 	// Log is go-zero's log configuration; the first service of a process sets it.
 	Log logx.LogConf `json:",optional"`
 	// JWTSecret signs access tokens, at least 32 bytes; the user service has the same.
@@ -30,8 +33,12 @@ type Config struct {
 	UserRPC    zrpc.RpcClientConf
 	ProductRPC zrpc.RpcClientConf
 	OrderRPC   zrpc.RpcClientConf
-	Purchase   Purchase
-	HTTP       HTTP
+	// RPCTLS is how all three are reached; CertFile and KeyFile are the gateway's own, where the services
+	// ask for one. Each service's certificate is for the host of its endpoint, or for what its Target
+	// names, unless ServerName is one that all of them have.
+	RPCTLS   tlsconf.Config `json:",optional"`
+	Purchase Purchase
+	HTTP     HTTP
 }
 
 // Purchase bounds the purchase path.
@@ -49,6 +56,9 @@ type Purchase struct {
 
 // HTTP bounds connections.
 type HTTP struct {
+	// TLS is what the gateway listens with; HTTP/2 comes with it. With CAFile it answers only clients
+	// whose certificate these authorities signed, such as a proxy before it.
+	TLS tlsconf.Config `json:",optional"`
 	// HeaderTimeout is for a request's headers, BodyTimeout for headers and body together.
 	HeaderTimeout time.Duration `json:",default=5s"`
 	BodyTimeout   time.Duration `json:",default=10s"`

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/seckill-go/seckill/api/internal/strictjson"
 	"github.com/seckill-go/seckill/internal/errs"
@@ -17,13 +18,17 @@ import (
 const requestIDHeader = "X-Request-Id"
 
 // Edge is what every request passes first: it gets an id, safe headers, a body that is bounded in
-// bytes, and a problem instead of a cut connection when next panics.
-func Edge(next http.Handler) http.Handler {
+// bytes, and a problem instead of a cut connection when next panics. While draining, answers close
+// their connections, so that clients come back by new ones, to another gateway.
+func Edge(next http.Handler, draining *atomic.Bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := requestID(r)
 		h := w.Header()
 		h[requestIDHeader] = []string{id}
 		h["X-Content-Type-Options"] = noSniff
+		if draining.Load() {
+			h["Connection"] = connectionClose
+		}
 		r = r.WithContext(transport.WithRequestID(r.Context(), id))
 		tracked := &trackedWriter{ResponseWriter: w}
 		if r.Body != nil && r.Body != http.NoBody {
@@ -34,7 +39,10 @@ func Edge(next http.Handler) http.Handler {
 	})
 }
 
-var noSniff = []string{"nosniff"}
+var (
+	noSniff         = []string{"nosniff"}
+	connectionClose = []string{"close"}
+)
 
 // requestID is the caller's own id for the request where it is harmless in headers and logs, otherwise
 // a new one.

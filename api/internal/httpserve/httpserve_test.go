@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/seckill-go/seckill/internal/transport"
@@ -27,7 +28,7 @@ func captureLog(t *testing.T) *bytes.Buffer {
 
 func ask(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	Edge(h).ServeHTTP(w, r)
+	Edge(h, new(atomic.Bool)).ServeHTTP(w, r)
 	return w
 }
 

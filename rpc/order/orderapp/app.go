@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/internal/config"
@@ -49,9 +50,6 @@ const (
 	actionTimeout = 25 * time.Second
 	auditTimeout  = 45 * time.Second
 )
-
-// waitPause is how long a start waits before it asks a server again.
-const waitPause = 500 * time.Millisecond
 
 // Defaults is a Config of all roles that listens on the address (host:port), with every default that
 // a file would have. Database.DSN, Stock.Addr, Kafka.Brokers and Payment.WebhookSecret are still to
@@ -155,7 +153,7 @@ func open(cfg Config) (e *engines, err error) {
 
 // New checks the configuration and puts the service together. Nothing is connected to, and nothing
 // listens, before Start.
-func New(cfg Config) (*App, error) {
+func New(cfg Config, p process.Process) (*App, error) {
 	if err := check(cfg); err != nil {
 		return nil, fmt.Errorf("order service: %w", err)
 	}
@@ -163,7 +161,7 @@ func New(cfg Config) (*App, error) {
 	if err != nil {
 		return nil, fmt.Errorf("order service: %w", err)
 	}
-	app, err := assemble(cfg, e)
+	app, err := assemble(cfg, e, p)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("order service: %w", err), e.close())
 	}
@@ -172,7 +170,7 @@ func New(cfg Config) (*App, error) {
 
 // assemble wires the domain to the adapters and lists the modules in their order: what serves calls
 // comes last, so that it stops first and everything behind it is still there while it drains.
-func assemble(cfg Config, e *engines) (*App, error) {
+func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	var (
 		stats   = new(order.Stats)
 		logger  = slog.New(logHandler{})
@@ -211,11 +209,12 @@ func assemble(cfg Config, e *engines) (*App, error) {
 	auditor := order.NewAuditor(store, e.stock, e.log, cfg.AuditWait)
 	health := &health{store: store, stock: e.stock, log: e.log, stats: stats, rebuilder: rebuilder}
 	metrics := newCollector(stats)
+	app := &App{rebuilder: rebuilder}
 	modules := []lifecycle.Module{
 		{Name: "engines", Stop: func(context.Context) error { return e.close() }},
-		{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, e.db, logger) }},
+		{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, e.db, p.Board) }},
 		{Name: "topics", Start: func(ctx context.Context) error {
-			return waitFor(ctx, logger, "kafka", func(ctx context.Context) error { return kafkaevents.EnsureTopics(ctx, cfg.Kafka) })
+			return p.Board.Await(ctx, "kafka", func(ctx context.Context) error { return kafkaevents.EnsureTopics(ctx, cfg.Kafka) })
 		}},
 		{Name: "metrics", Start: metrics.register, Stop: metrics.unregister},
 	}
@@ -229,6 +228,16 @@ func assemble(cfg Config, e *engines) (*App, error) {
 			}
 		}
 	}
+	modules = append(modules, lifecycle.Module{Name: "health", Start: func(context.Context) error {
+		p.Board.Report(func(ctx context.Context) []process.Part {
+			var parts []process.Part
+			for _, p := range health.parts(ctx) {
+				parts = append(parts, process.Part(p))
+			}
+			return parts
+		})
+		return nil
+	}})
 	role("returner", returner.Start, returner.Stop, RoleExpirer)
 	role("writer", writer.Start, writer.Stop, RoleWriter)
 	role("relay", relay.Start, relay.Stop, RoleRelay)
@@ -244,7 +253,7 @@ func assemble(cfg Config, e *engines) (*App, error) {
 		}
 		rpc, err := rpcserver.New(withTimeouts(cfg), func(g *grpc.Server) {
 			orderpb.RegisterOrderServiceServer(g, server.NewOrderServiceServer(svcCtx))
-		})
+		}, rpcserver.WithTLS(cfg.TLS), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 		if err != nil {
 			return nil, err
 		}
@@ -256,9 +265,11 @@ func assemble(cfg Config, e *engines) (*App, error) {
 				orders.EndWatches()
 				return rpc.Stop(ctx)
 			}},
+			p.Registration(cfg.Name, cfg.ListenOn),
 		)
 	}
-	return &App{group: lifecycle.New(modules...), rebuilder: rebuilder}, nil
+	app.group = lifecycle.New(modules...)
+	return app, nil
 }
 
 // withTimeouts gives the calls that may take long what they need; Timeout bounds the others.
@@ -287,8 +298,8 @@ func instanceID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func schema(ctx context.Context, cfg Config, db *gorm.DB, logger *slog.Logger) error {
-	return waitFor(ctx, logger, "mysql", func(ctx context.Context) error {
+func schema(ctx context.Context, cfg Config, db *gorm.DB, board *process.Board) error {
+	return board.Await(ctx, "mysql", func(ctx context.Context) error {
 		if cfg.Migrate {
 			return mysqlorders.Migrate(ctx, db)
 		}
@@ -296,29 +307,17 @@ func schema(ctx context.Context, cfg Config, db *gorm.DB, logger *slog.Logger) e
 	})
 }
 
-// waitFor does f until it succeeds or ctx ends, so that start order does not matter, and says what
-// it waits for.
-func waitFor(ctx context.Context, logger *slog.Logger, what string, f func(ctx context.Context) error) error {
-	said := ""
-	for {
-		err := f(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("wait for %s: %w", what, err)
-		}
-		if err.Error() != said {
-			said = err.Error()
-			logger.Warn("waiting for "+what, "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", what, err)
-		case <-time.After(waitPause):
-		}
+// Migrate brings the schema up to date.
+func Migrate(ctx context.Context, cfg Config) error {
+	db, err := sqldb.Open(cfg.Database)
+	if err != nil {
+		return err
 	}
+	return errors.Join(mysqlorders.Migrate(ctx, db), sqldb.Close(db))
 }
+
+// Failed gives an error if the service ends by itself after its start.
+func (a *App) Failed() <-chan error { return a.group.Failed() }
 
 // Start brings the schema and the topics up to date, waiting for their servers until ctx ends, starts
 // the roles, and returns when the service listens (with the role rpc). When it fails, everything is

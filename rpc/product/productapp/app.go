@@ -4,10 +4,12 @@ package productapp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/product/internal/config"
@@ -34,7 +36,7 @@ type App struct{ group *lifecycle.Group }
 
 // New checks the configuration and puts the service together. Nothing is connected to, and nothing
 // listens, before Start.
-func New(cfg Config) (*App, error) {
+func New(cfg Config, p process.Process) (*App, error) {
 	db, err := sqldb.Open(cfg.Database)
 	if err != nil {
 		return nil, err
@@ -44,18 +46,27 @@ func New(cfg Config) (*App, error) {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
+	app := new(App)
 	rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
 		productpb.RegisterProductServiceServer(g, server.NewProductServiceServer(svc.NewServiceContext(products)))
-	})
+	}, rpcserver.WithTLS(cfg.TLS), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 	if err != nil {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
-	return &App{group: lifecycle.New(
+	app.group = lifecycle.New(
 		lifecycle.Module{Name: "database", Stop: func(context.Context) error { return sqldb.Close(db) }},
-		lifecycle.Module{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, db) }},
+		lifecycle.Module{Name: "schema", Start: func(ctx context.Context) error {
+			return p.Board.Await(ctx, "mysql", func(ctx context.Context) error { return schema(ctx, cfg, db) })
+		}},
+		lifecycle.Module{Name: "health", Start: func(context.Context) error {
+			p.Board.Report(process.Ping("mysql", products.Ping))
+			return nil
+		}},
 		lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: rpc.Stop},
-	)}, nil
+		p.Registration(cfg.Name, cfg.ListenOn),
+	)
+	return app, nil
 }
 
 func schema(ctx context.Context, cfg Config, db *gorm.DB) error {
@@ -65,8 +76,20 @@ func schema(ctx context.Context, cfg Config, db *gorm.DB) error {
 	return mysqlproducts.Check(ctx, db)
 }
 
-// Start brings the schema up to date (Config.Migrate) or checks it, and returns when the service
-// listens. When it fails, everything is stopped.
+// Migrate brings the schema up to date.
+func Migrate(ctx context.Context, cfg Config) error {
+	db, err := sqldb.Open(cfg.Database)
+	if err != nil {
+		return err
+	}
+	return errors.Join(mysqlproducts.Migrate(ctx, db), sqldb.Close(db))
+}
+
+// Failed gives an error if the service ends by itself after its start.
+func (a *App) Failed() <-chan error { return a.group.Failed() }
+
+// Start waits until the schema is up to date, or brings it there (Config.Migrate), and returns when the
+// service listens. When it fails, everything is stopped.
 func (a *App) Start(ctx context.Context) error {
 	if err := a.group.Start(ctx); err != nil {
 		return fmt.Errorf("product service: %w", err)

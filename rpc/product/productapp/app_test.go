@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/transport"
@@ -65,7 +67,7 @@ func config(t *testing.T, dsn string) productapp.Config {
 // start runs a service until the test ends and returns a client of it.
 func start(t *testing.T, cfg productapp.Config) productpb.ProductServiceClient {
 	t.Helper()
-	app, err := productapp.New(cfg)
+	app, err := productapp.New(cfg, process.Process{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +196,7 @@ func TestSharesDatabase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := userapp.Defaults(config(t, dsn).ListenOn)
 			cfg.Database.DSN, cfg.AccessToken.Secret = dsn, strings.Repeat("s", 32)
-			users, err := userapp.New(cfg)
+			users, err := userapp.New(cfg, process.Process{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,18 +234,31 @@ func TestRestart(t *testing.T) {
 func TestSchemaIsChecked(t *testing.T) {
 	cfg := config(t, sqliteDSN(t))
 	cfg.Migrate = false
-	app, err := productapp.New(cfg)
+	board := new(process.Board)
+	app, err := productapp.New(cfg, process.Process{Board: board})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "migration") {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		// It says what it waits for, until somebody migrates or it is stopped.
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			parts, _ := board.Ready(ctx)
+			if slices.ContainsFunc(parts, func(p process.Part) bool { return strings.Contains(p.Detail, "migration") }) {
+				break
+			}
+		}
+		cancel()
+	}()
+	if err := app.Start(ctx); err == nil || !strings.Contains(err.Error(), "migration") {
 		t.Errorf("started on an empty database: %v", err)
 	}
 }
 
 func TestNewRefuses(t *testing.T) {
 	cfg := config(t, "")
-	if _, err := productapp.New(cfg); err == nil {
+	if _, err := productapp.New(cfg, process.Process{}); err == nil {
 		t.Error("a service without a database")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/seckill-go/seckill/internal/accesstoken"
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/transport"
@@ -79,7 +81,7 @@ func config(t *testing.T, dsn string) userapp.Config {
 // start runs a service until the test ends and returns a client of it.
 func start(t *testing.T, cfg userapp.Config) userpb.UserServiceClient {
 	t.Helper()
-	app, err := userapp.New(cfg)
+	app, err := userapp.New(cfg, process.Process{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +279,7 @@ func TestAdminPassword(t *testing.T) {
 
 	cfg = config(t, dsn)
 	cfg.AdminPassword = "short"
-	app, err := userapp.New(cfg)
+	app, err := userapp.New(cfg, process.Process{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,11 +292,24 @@ func TestSchemaIsChecked(t *testing.T) {
 	dsn := sqliteDSN(t)
 	cfg := config(t, dsn)
 	cfg.Migrate = false
-	app, err := userapp.New(cfg)
+	board := new(process.Board)
+	app, err := userapp.New(cfg, process.Process{Board: board})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := app.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "migration") {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		// It says what it waits for, until somebody migrates or it is stopped.
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			parts, _ := board.Ready(ctx)
+			if slices.ContainsFunc(parts, func(p process.Part) bool { return strings.Contains(p.Detail, "migration") }) {
+				break
+			}
+		}
+		cancel()
+	}()
+	if err := app.Start(ctx); err == nil || !strings.Contains(err.Error(), "migration") {
 		t.Errorf("started on an empty database: %v", err)
 	}
 	start(t, config(t, dsn))
@@ -314,7 +329,7 @@ func TestNewRefuses(t *testing.T) {
 	} {
 		cfg := config(t, sqliteDSN(t))
 		change(&cfg)
-		if _, err := userapp.New(cfg); err == nil {
+		if _, err := userapp.New(cfg, process.Process{}); err == nil {
 			t.Errorf("%s: taken", name)
 		} else if strings.Contains(err.Error(), "short") && name == "a short secret" {
 			t.Errorf("the error holds the secret: %v", err)

@@ -104,9 +104,10 @@ type Credentials struct {
 
 // NewProduct is what a product is made of; Price is in minor units of Currency.
 type NewProduct struct {
-	Title    string `json:"title"`
-	Price    int64  `json:"price"`
-	Currency string `json:"currency"`
+	Title       string `json:"title"`
+	Description string `json:"description,omitzero"`
+	Price       int64  `json:"price"`
+	Currency    string `json:"currency"`
 }
 
 // NewSale is what a sale is made of; Price is in minor units of Currency, the window is

@@ -17,9 +17,12 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/api/gatewayapp"
+	"github.com/seckill-go/seckill/cmd/seckill/internal/demo"
+	"github.com/seckill-go/seckill/cmd/seckill/internal/gateway"
 	"github.com/seckill-go/seckill/cmd/seckill/internal/rundir"
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
 	"github.com/seckill-go/seckill/rpc/product/productapp"
@@ -129,7 +132,10 @@ func (p *Platform) AdminPassword() (string, bool) { return p.secrets.AdminPasswo
 // Run is where the platform can be reached, once it was started.
 func (p *Platform) Run() rundir.Run { return p.run }
 
-// modules lists everything in the order of its start: engines, services, the demo, the gateway.
+// demoTimeout bounds each call that makes the demo sale; a preheat waits for the sale to be built.
+const demoTimeout = 30 * time.Second
+
+// modules lists everything in the order of its start: engines, services, the gateway, the demo.
 func (p *Platform) modules(host string) []lifecycle.Module {
 	var (
 		redis  *embedded.Redis
@@ -191,7 +197,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			}
 			cfg.AccessToken.Secret = p.secrets.JWTSecret
 			cfg.AdminPassword = p.secrets.AdminPassword
-			if user, err = userapp.New(cfg); err != nil {
+			if user, err = userapp.New(cfg, process.Process{}); err != nil {
 				return err
 			}
 			return user.Start(ctx)
@@ -201,7 +207,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			if cfg.Database, err = p.database("product.db"); err != nil {
 				return err
 			}
-			if prod, err = productapp.New(cfg); err != nil {
+			if prod, err = productapp.New(cfg, process.Process{}); err != nil {
 				return err
 			}
 			return prod.Start(ctx)
@@ -218,7 +224,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			cfg.Payment.WebhookSecret = p.secrets.WebhookSecret
 			cfg.Payment.SandboxWebhook = "http://" + net.JoinHostPort(host, port) + "/api/v1/payments/webhook"
 			cfg.Accept.Sole = p.opts.Redis == ""
-			if orders, err = orderapp.New(cfg); err != nil {
+			if orders, err = orderapp.New(cfg, process.Process{}); err != nil {
 				return err
 			}
 			if err := orders.Start(ctx); err != nil {
@@ -226,13 +232,6 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			}
 			return orders.Ready(ctx)
 		}, Stop: func(ctx context.Context) error { return orders.Stop(ctx) }},
-		{Name: "demo sale", Start: func(ctx context.Context) (err error) {
-			if p.opts.NoDemo {
-				return nil
-			}
-			p.run.DemoSaleID, err = ensureDemo(ctx, prodAddr, orderAddr, time.Now())
-			return err
-		}},
 		{Name: "gateway", Start: func(ctx context.Context) (err error) {
 			bind, _, _ := net.SplitHostPort(p.opts.Addr) // was split before
 			n, err := strconv.Atoi(port)
@@ -245,14 +244,34 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 			gate, err = gatewayapp.New(gatewayapp.Config{
 				Host: bind, Port: n, JWTSecret: p.secrets.JWTSecret,
 				UserRPC: client(userAddr), ProductRPC: client(prodAddr), OrderRPC: client(orderAddr),
-			}, gatewayapp.WithOnFail(func(err error) { p.group.Fail("gateway", err) }))
+			})
 			if err != nil {
 				return err
 			}
-			return gate.Start(ctx)
+			if err := gate.Start(ctx); err != nil {
+				return err
+			}
+			go func() {
+				for err := range gate.Failed() {
+					p.group.Fail("gateway", err)
+				}
+			}()
+			return nil
 		}, Stop: func(ctx context.Context) error { return gate.Stop(ctx) }},
-		{Name: "run file", Start: func(context.Context) error {
+		{Name: "demo sale", Start: func(ctx context.Context) error {
 			p.run.Addr = "http://" + net.JoinHostPort(host, port)
+			if p.opts.NoDemo {
+				return nil
+			}
+			client, err := gateway.New(p.run.Addr, 1, demoTimeout)
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			p.run.DemoSaleID, err = demo.Ensure(ctx, client, p.secrets.AdminPassword, time.Now())
+			return err
+		}},
+		{Name: "run file", Start: func(context.Context) error {
 			return rundir.SaveRun(p.opts.Dir, p.run)
 		}, Stop: func(context.Context) error { return rundir.RemoveRun(p.opts.Dir) }},
 	}

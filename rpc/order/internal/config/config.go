@@ -4,7 +4,9 @@ package config
 import (
 	"time"
 
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/kafkaevents"
 	"github.com/seckill-go/seckill/rpc/order/internal/redisstock"
 	"github.com/zeromicro/go-zero/zrpc"
@@ -26,6 +28,10 @@ const (
 // a file, and from orderapp.Defaults when it is built in code.
 type Config struct {
 	zrpc.RpcServerConf
+	process.Config
+	// TLS is what the service listens with; with CAFile it answers only callers whose certificate these
+	// authorities signed.
+	TLS tlsconf.Config `json:",optional"`
 	// Roles are what this process does.
 	Roles    []string `json:",default=[rpc,relay,writer,expirer]"`
 	Database sqldb.Config

@@ -39,16 +39,15 @@ func newCluster(cfg Config) (*cluster, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	tlsConfig, err := cfg.TLS.config()
+	secure, err := cfg.TLS.Client()
+	if err != nil {
+		return nil, fmt.Errorf("kafkaevents: TLS: %w", err)
+	}
+	mechanism, err := cfg.SASL.mechanism(secure != nil)
 	if err != nil {
 		return nil, err
 	}
-	mechanism, err := cfg.SASL.mechanism(tlsConfig != nil)
-	if err != nil {
-		return nil, err
-	}
-	conns := &connSet{}
-	conns.dialer.Timeout = cfg.DialTimeout
+	conns := &connSet{timeout: cfg.DialTimeout, secure: secure}
 	transport := &kafka.Transport{
 		Dial: conns.dial,
 		// One attempt goes through the brokers one after another until one answers.
@@ -57,7 +56,6 @@ func newCluster(cfg Config) (*cluster, error) {
 		MetadataTTL:    metadataTTL,
 		MetadataTopics: []string{cfg.Topic, cfg.DeadTopic},
 		ClientID:       cfg.ClientID,
-		TLS:            tlsConfig,
 		SASL:           mechanism,
 	}
 	return &cluster{
@@ -66,7 +64,7 @@ func newCluster(cfg Config) (*cluster, error) {
 		// context allows.
 		client: &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Timeout: cfg.RequestTimeout, Transport: transport},
 		dialer: &kafka.Dialer{
-			ClientID: cfg.ClientID, Timeout: cfg.DialTimeout, DialFunc: conns.dial, TLS: tlsConfig, SASLMechanism: mechanism,
+			ClientID: cfg.ClientID, Timeout: cfg.DialTimeout, DialFunc: conns.dial, SASLMechanism: mechanism,
 		},
 	}, nil
 }

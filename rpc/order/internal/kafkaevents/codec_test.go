@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
 )
@@ -178,9 +179,10 @@ func TestConfig(t *testing.T) {
 		"wait":            func(c *Config) { c.FetchWait, c.RequestTimeout = time.Second, time.Second },
 		"mechanism":       func(c *Config) { c.SASL.Mechanism = "GSSAPI" },
 		"plain in clear":  func(c *Config) { c.SASL.Mechanism = "PLAIN" },
-		"no such CA":      func(c *Config) { c.TLS = TLS{Enabled: true, CAFile: "/does/not/exist"} },
-		"a key alone":     func(c *Config) { c.TLS = TLS{Enabled: true, KeyFile: "/does/not/exist"} },
-		"a CA that is no": func(c *Config) { c.TLS = TLS{Enabled: true, CAFile: "/dev/null"} },
+		"no such CA":      func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, CAFile: "/does/not/exist"} },
+		"a key alone":     func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, KeyFile: "/does/not/exist"} },
+		"a CA that is no": func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, CAFile: "/dev/null"} },
+		"no password":     func(c *Config) { c.SASL = SASL{Mechanism: "SCRAM-SHA-256", Username: "u"} },
 	} {
 		bad := good
 		change(&bad)

@@ -1,17 +1,16 @@
 package kafkaevents
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"time"
 
 	"github.com/segmentio/kafka-go/sasl"
 	"github.com/segmentio/kafka-go/sasl/plain"
 	"github.com/segmentio/kafka-go/sasl/scram"
+
+	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
 // Config says where Kafka is and what the topics are like. A zero field means its default.
@@ -41,7 +40,7 @@ type Config struct {
 	// DeadRetention is how long dead letters stay.
 	DeadRetention time.Duration `json:",default=720h"`
 
-	// DialTimeout bounds one connection attempt to one address.
+	// DialTimeout bounds one connection attempt to one address, its TLS handshake included.
 	DialTimeout time.Duration `json:",default=2s"`
 	// RequestTimeout bounds one request; a call is repeated until its context ends, or for this
 	// long when its context has no deadline.
@@ -59,20 +58,9 @@ type Config struct {
 	// Queue is how many messages are read ahead of the writer.
 	Queue int `json:",default=4000"`
 
-	TLS  TLS  `json:",optional"`
-	SASL SASL `json:",optional"`
-}
-
-// TLS is how the brokers are reached over TLS 1.2 or newer.
-type TLS struct {
-	Enabled bool `json:",optional"`
-	// CAFile holds the certificates (PEM) that sign the brokers'; the system's when empty.
-	CAFile string `json:",optional"`
-	// CertFile and KeyFile are this client's certificate and key (PEM), where the brokers ask for one.
-	CertFile string `json:",optional"`
-	KeyFile  string `json:",optional"`
-	// ServerName is checked in place of the host name that was dialled.
-	ServerName string `json:",optional"`
+	// TLS is how the brokers are reached; CertFile and KeyFile are this client's where they ask for one.
+	TLS  tlsconf.Config `json:",optional"`
+	SASL SASL           `json:",optional"`
 }
 
 // SASL is how this client proves who it is.
@@ -80,8 +68,9 @@ type SASL struct {
 	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or empty for none. PLAIN sends the password
 	// itself, so it needs TLS.
 	Mechanism string `json:",optional,options=|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512"`
-	Username  string `json:",optional,env=SECKILL_KAFKA_USERNAME"`
-	Password  string `json:",optional,env=SECKILL_KAFKA_PASSWORD"`
+	// Username and Password come from the environment.
+	Username string `json:",optional,env=SECKILL_KAFKA_USERNAME"`
+	Password string `json:",optional,env=SECKILL_KAFKA_PASSWORD"`
 }
 
 // The defaults of Config's fields.
@@ -155,32 +144,10 @@ func (c Config) check() error {
 	return nil
 }
 
-func (t TLS) config() (*tls.Config, error) {
-	if !t.Enabled {
-		return nil, nil
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("kafkaevents: CAFile: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("kafkaevents: CAFile %s holds no certificate", t.CAFile)
-		}
-	}
-	if t.CertFile != "" || t.KeyFile != "" {
-		pair, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("kafkaevents: CertFile and KeyFile: %w", err)
-		}
-		cfg.Certificates = []tls.Certificate{pair}
-	}
-	return cfg, nil
-}
-
 func (s SASL) mechanism(encrypted bool) (sasl.Mechanism, error) {
+	if s.Mechanism != "" && (s.Username == "" || s.Password == "") {
+		return nil, fmt.Errorf("kafkaevents: SASL %s needs SECKILL_KAFKA_USERNAME and SECKILL_KAFKA_PASSWORD", s.Mechanism)
+	}
 	switch s.Mechanism {
 	case "":
 		return nil, nil

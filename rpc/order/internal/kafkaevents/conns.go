@@ -4,12 +4,17 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
+
+	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
 // connSet knows the open connections, since kafka-go keeps those with a request under way until it
-// is answered: closing them is the only way to end its goroutines at once.
+// is answered: closing them is the only way to end its goroutines at once. It makes TLS itself, within
+// the limit of one attempt, from the files as they are then: kafka-go would keep the first ones.
 type connSet struct {
-	dialer net.Dialer
+	timeout time.Duration
+	secure  *tlsconf.Client // nil without TLS
 
 	mu     sync.Mutex
 	open   map[*trackedConn]struct{}
@@ -22,10 +27,20 @@ type trackedConn struct {
 }
 
 func (s *connSet) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := s.dialer.DialContext(ctx, network, address)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
+	conn, err = s.track(conn)
+	if err != nil || s.secure == nil {
+		return conn, err
+	}
+	return s.secure.Handshake(ctx, conn, address)
+}
+
+func (s *connSet) track(conn net.Conn) (net.Conn, error) {
 	t := &trackedConn{Conn: conn, set: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -2,19 +2,10 @@ package kafkaevents
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +18,7 @@ import (
 
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/testservers"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
@@ -335,12 +327,13 @@ func TestFeedSurvivesFaults(t *testing.T) {
 }
 
 func TestTLSAndSASL(t *testing.T) {
-	dir := t.TempDir()
-	serverTLS := selfSigned(t, dir)
-	fake := startFake(t, kfake.TLS(serverTLS), kfake.EnableSASL(),
+	authority := testservers.NewAuthority(t)
+	pair, err := tls.LoadX509KeyPair(authority.Issue("127.0.0.1").Files())
+	must(t, err)
+	fake := startFake(t, kfake.TLS(&tls.Config{Certificates: []tls.Certificate{pair}}), kfake.EnableSASL(),
 		kfake.Superuser("PLAIN", "plain", "secret-1"), kfake.Superuser("SCRAM-SHA-256", "s256", "secret-2"), kfake.Superuser("SCRAM-SHA-512", "s512", "secret-3"))
 	base := configAt(fake.ListenAddrs()[0], 2)
-	base.TLS = TLS{Enabled: true, CAFile: filepath.Join(dir, "ca.pem")}
+	base.TLS = tlsconf.Config{Enabled: true, CAFile: authority.File}
 	for _, s := range []SASL{
 		{Mechanism: "PLAIN", Username: "plain", Password: "secret-1"},
 		{Mechanism: "SCRAM-SHA-256", Username: "s256", Password: "secret-2"},
@@ -354,7 +347,7 @@ func TestTLSAndSASL(t *testing.T) {
 	}
 	wrong := base
 	wrong.SASL = SASL{Mechanism: "SCRAM-SHA-256", Username: "s256", Password: "wrong-password"}
-	err := newPublisher(t, wrong).Publish(within(t, 2*time.Second), events(t, 1, 2, 1))
+	err = newPublisher(t, wrong).Publish(within(t, 2*time.Second), events(t, 1, 2, 1))
 	if err == nil || strings.Contains(err.Error(), "wrong-password") {
 		t.Fatalf("with a wrong password: %v", err)
 	}
@@ -363,21 +356,6 @@ func TestTLSAndSASL(t *testing.T) {
 	if err := newPublisher(t, stranger).Publish(within(t, time.Second), events(t, 1, 2, 1)); err == nil {
 		t.Fatal("an unknown certificate was trusted")
 	}
-}
-
-func selfSigned(t *testing.T, dir string) *tls.Config {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, cert, &key.PublicKey, key)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600))
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
 // BenchmarkPublish measures one publish to an acknowledged batch on the embedded broker's disk.

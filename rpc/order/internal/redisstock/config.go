@@ -1,37 +1,39 @@
 package redisstock
 
 import (
-	"crypto/tls"
-	"crypto/x509"
+	"context"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
 // Config says where Redis is. Only Addr is required; a zero field takes the default named.
 type Config struct {
 	// Addr is host:port of the master, or of a name that leads to it.
-	Addr     string
-	Username string `json:",optional"`
-	Password string `json:",optional"`
+	Addr string
+	// Username and Password come from the environment. A password without a name is that of the user
+	// default, which requirepass sets.
+	Username string `json:",optional,env=SECKILL_REDIS_USERNAME"`
+	Password string `json:",optional,env=SECKILL_REDIS_PASSWORD"`
 	// DB is the database number; Redis Cluster has only 0.
 	DB int `json:",optional"`
-	// TLS turns TLS 1.2 or newer on; CAFile is a PEM file of the authorities to trust instead of the
-	// system's.
-	TLS    bool   `json:",optional"`
-	CAFile string `json:",optional"`
+	// TLS is how Redis is reached; CertFile and KeyFile are this client's where Redis asks for one
+	// (tls-auth-clients, which is on unless it is turned off).
+	TLS tlsconf.Config `json:",optional"`
 	// Prefix stands before every key, for several installations on one Redis. It has no braces.
 	Prefix string `json:",optional"`
 	// PoolSize is the number of connections at most; 20.
 	PoolSize int `json:",optional"`
-	// DialTimeout bounds a new connection (1s), ReadTimeout and WriteTimeout each attempt of a command
-	// (1s), PoolTimeout the wait for a free connection (500ms). A nearer deadline of the call's context
-	// goes first.
+	// DialTimeout bounds a new connection, its TLS handshake included (1s), ReadTimeout and WriteTimeout
+	// each attempt of a command (1s), PoolTimeout the wait for a free connection (500ms). A nearer
+	// deadline of the call's context goes first.
 	DialTimeout  time.Duration `json:",optional"`
 	ReadTimeout  time.Duration `json:",optional"`
 	WriteTimeout time.Duration `json:",optional"`
@@ -64,20 +66,21 @@ func (c Config) options() (redis.Options, error) {
 		PipelinePoolSize:         -1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
-	if c.TLS {
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		if c.CAFile != "" {
-			pem, err := os.ReadFile(c.CAFile)
+	secure, err := c.TLS.Client()
+	if err != nil {
+		return redis.Options{}, fmt.Errorf("redisstock: TLS: %w", err)
+	}
+	if secure != nil {
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			// go-redis's own TLS dialer does not hear of ctx, and keeps the files that it began with.
+			ctx, cancel := context.WithTimeout(ctx, o.DialTimeout)
+			defer cancel()
+			conn, err := redis.NewDialer(&redis.Options{DialTimeout: o.DialTimeout})(ctx, network, addr)
 			if err != nil {
-				return redis.Options{}, fmt.Errorf("redisstock: CAFile: %w", err)
+				return nil, err
 			}
-			o.TLSConfig.RootCAs = x509.NewCertPool()
-			if !o.TLSConfig.RootCAs.AppendCertsFromPEM(pem) {
-				return redis.Options{}, fmt.Errorf("redisstock: CAFile %s holds no certificate", c.CAFile)
-			}
+			return secure.Handshake(ctx, conn, addr)
 		}
-	} else if c.CAFile != "" {
-		return redis.Options{}, errors.New("redisstock: CAFile is set but TLS is off")
 	}
 	return o, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
@@ -574,9 +575,9 @@ func TestConfig(t *testing.T) {
 		"no address":      {},
 		"braces":          {Addr: "x:1", Prefix: "a{b}"},
 		"negative":        {Addr: "x:1", PoolSize: -1},
-		"CA without TLS":  {Addr: "x:1", CAFile: "x"},
-		"CA not there":    {Addr: "x:1", TLS: true, CAFile: "/does/not/exist"},
-		"CA without cert": {Addr: "x:1", TLS: true, CAFile: "config.go"},
+		"CA without TLS":  {Addr: "x:1", TLS: tlsconf.Config{CAFile: "x"}},
+		"CA not there":    {Addr: "x:1", TLS: tlsconf.Config{Enabled: true, CAFile: "/does/not/exist"}},
+		"CA without cert": {Addr: "x:1", TLS: tlsconf.Config{Enabled: true, CAFile: "config.go"}},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s is accepted", name)

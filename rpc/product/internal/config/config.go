@@ -1,7 +1,9 @@
 package config
 
 import (
+	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/zeromicro/go-zero/zrpc"
 )
 
@@ -9,6 +11,10 @@ import (
 // from a file, and from productapp.Defaults when it is built in code.
 type Config struct {
 	zrpc.RpcServerConf
+	process.Config
+	// TLS is what the service listens with; with CAFile it answers only callers whose certificate these
+	// authorities signed.
+	TLS      tlsconf.Config `json:",optional"`
 	Database sqldb.Config
 	// Migrate brings the schema up to date at the start; without it a schema that is behind is an
 	// error.
