@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -169,10 +170,9 @@ func redisOf(t *testing.T, p *platform) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(b), `"redis": "`)
-	addr, _, ok := strings.Cut(rest, `"`)
-	if !ok {
-		t.Fatalf("no redis in %s", b)
+	var run struct{ Redis string }
+	if err := json.Unmarshal(b, &run); err != nil || run.Redis == "" {
+		t.Fatalf("no redis in %s (%v)", b, err)
 	}
-	return addr
+	return run.Redis
 }

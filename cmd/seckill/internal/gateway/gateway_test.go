@@ -54,6 +54,7 @@ func TestParseAnswer(t *testing.T) {
 		{409, `{"code":"sold_out","status":409}`, Answer{409, "sold_out", 0}},
 		{409, `{"code":"<script>"}`, Answer{409, NoCode, 0}},
 		{502, `<html>`, Answer{502, NoCode, 0}},
+		{503, `{"code":"sale_rebuilding"}`, Answer{503, "sale_rebuilding", 0}},
 		{504, `{"code":"unknown_outcome"}`, Answer{504, "unknown_outcome", 0}},
 		{200, `{"orderId":"12"}`, Answer{200, NoCode, 0}},
 	} {
@@ -61,7 +62,7 @@ func TestParseAnswer(t *testing.T) {
 		if got != test.want {
 			t.Errorf("%d %s is %+v, want %+v", test.status, test.body, got, test.want)
 		}
-		if got.Unknown() != (test.status == 504) {
+		if got.Unknown() != (test.status == 504 || test.status == 502) {
 			t.Errorf("%+v is unknown: %v", got, got.Unknown())
 		}
 	}

@@ -44,8 +44,11 @@ type Answer struct {
 }
 
 // Unknown tells whether the units may or may not have been taken, so that the same key must be asked
-// about again.
-func (a Answer) Unknown() bool { return a.Status == 0 || a.Status == http.StatusGatewayTimeout }
+// about again. What a proxy says of a gateway that it could not ask to the end is no answer either.
+func (a Answer) Unknown() bool {
+	return a.Status == 0 || a.Status == http.StatusGatewayTimeout ||
+		a.Status >= http.StatusInternalServerError && a.Code == NoCode
+}
 
 // Purchase is a purchase call, prepared. It is safe for concurrent use.
 type Purchase struct {

@@ -123,5 +123,5 @@ type Count struct {
 
 // unknown tells whether units may have been taken without our knowing.
 func (c Count) unknown() bool {
-	return gateway.Answer{Status: c.Status}.Unknown() || c.Code == gateway.Unreadable
+	return gateway.Answer{Status: c.Status, Code: c.Code}.Unknown() || c.Code == gateway.Unreadable
 }
