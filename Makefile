@@ -20,7 +20,7 @@ TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
 # A cold run is mostly compiling and linking: no debugging symbols, and go vet is lint's.
 # Four packages at a time: what waits for a server lets others compile.
 GOTEST := -p 4 -tags $(TAGS) -vet=off -ldflags=-w
-TIERS := drift test-tools test-deploy test-unit test-proof test-embedded test-servers
+TIERS := drift test-tools test-deploy test-unit test-proof test-embedded test-servers test-stack
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
 CHAOS_ROUNDS ?= 3
@@ -32,7 +32,7 @@ help: ## list the targets
 
 .PHONY: build
 build: ## bin/seckill and the four services
-	go build -trimpath -tags $(TAGS) -o bin/ ./cmd/... ./api ./rpc/...
+	go build -trimpath -tags $(TAGS) -ldflags "-X github.com/seckill-go/seckill/internal/buildinfo.version=$(VERSION)" -o bin/ ./cmd/... ./api ./rpc/...
 
 # The services and the all-in-one; each is a target of the Dockerfile.
 IMAGES := api user product order seckill
@@ -69,12 +69,13 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 	if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	go vet -tags $(TAGS) ./...
 	go -C tools vet ./...
+	go -C test/compose vet ./...
 	$(LINT)/golangci-lint run ./...
 
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
 # came of each.
 .PHONY: test
-test: ## every tier: drift, tools, deploy, unit, embedded, servers
+test: ## every tier: drift, tools, deploy, unit, embedded, servers, stack
 	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
 	if scripts/servers; then export SECKILL_REQUIRE_SERVERS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	for tier in $(TIERS); do \
@@ -97,7 +98,7 @@ test-deploy: $(TOOLS)/.built ## docker-compose.yml, the images' Dockerfile, what
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos)|/orderproof')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos|stack)|/orderproof')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
@@ -118,6 +119,16 @@ test-servers: $(TOOLS)/.built ## end to end on real Redis, Kafka and MariaDB ser
 	  $(TESTSUM) -tier servers -- $(GOTEST) -timeout 20m ./test/e2e/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "servers: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
+
+# As test-servers, with every service a process of its own and Nacos and Zipkin beside them. One package
+# after the other: each measures how soon calls succeed again.
+.PHONY: test-stack
+test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes, rolling restarts, Nacos away (SECKILL_TEST_LONG=1)
+	@if scripts/servers; then \
+	  SECKILL_TEST_ENGINES=stack SECKILL_REQUIRE_SERVERS=1 \
+	  $(TESTSUM) -tier stack -- $(GOTEST) -p 1 -timeout 20m ./test/e2e/... ./test/stack/...; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 
 # Each mutant is a build and a run of the tests that must notice it: no part of `test`.
 .PHONY: test-mutants

@@ -35,8 +35,7 @@ type Config struct {
 	// Roles are what this process does.
 	Roles    []string `json:",default=[rpc,relay,writer,expirer]"`
 	Database sqldb.Config
-	// Migrate brings the schema up to date at the start; without it a schema that is behind is an
-	// error.
+	// Migrate brings the schema up to date at the start; without it the service waits until another has.
 	Migrate bool `json:",default=true"`
 	Stock   redisstock.Config
 	Kafka   kafkaevents.Config

@@ -67,6 +67,7 @@ func (r *Returner) step(ctx context.Context) (bool, error) {
 				return false, errors.Join(all, err)
 			}
 			r.stats.Returned.Add(int64(len(done)))
+			life(r.loop.logger, "orders returned", done)
 		}
 		if len(returns) < returnsBatch || len(waiting) == before {
 			return len(returns) == returnsBatch && len(done) > 0, all
@@ -104,6 +105,7 @@ func (e *Expirer) step(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var all error // one order's trouble does not stop the others
+	var expired []ID
 	for _, id := range due {
 		_, moved, err := e.store.End(ctx, id, StateExpired, now)
 		if err != nil {
@@ -114,8 +116,10 @@ func (e *Expirer) step(ctx context.Context) (bool, error) {
 		}
 		if moved {
 			e.stats.Expired.Add(1)
+			expired = append(expired, id)
 		}
 	}
+	life(e.loop.logger, "orders expired", expired)
 	if len(due) > 0 {
 		e.returned()
 	}

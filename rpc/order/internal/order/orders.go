@@ -141,6 +141,7 @@ func (o *Orders) Cancel(ctx context.Context, id ID, userID int64) (Order, error)
 	}
 	if moved {
 		o.stats.Cancelled.Add(1)
+		lifeOf(ctx, o.loop.logger, "order cancelled", id)
 		o.returned()
 		o.loop.kick()
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -135,6 +136,7 @@ func (p *Payments) Pay(ctx context.Context, id ID, userID int64) (Payment, strin
 	if pay.State != PaymentCreated {
 		return pay, "", nil
 	}
+	lifeOf(ctx, p.loop.logger, "payment started", id, slog.String("payment", pay.ID))
 	url, err := p.provider.Checkout(ctx, pay)
 	if err != nil {
 		e := errs.Wrap(err, errs.Unavailable, "the payment provider does not answer")
@@ -187,6 +189,7 @@ func (p *Payments) Handle(ctx context.Context, timestamp, signature string, body
 		return err
 	}
 	if paid {
+		lifeOf(ctx, p.loop.logger, "order paid", pay.OrderID, slog.String("payment", pay.ID))
 		p.orders.loop.kick()
 	}
 	if pay.State == PaymentRefunded {
@@ -228,6 +231,7 @@ func (p *Payments) refund(ctx context.Context) (bool, error) {
 			continue
 		}
 		p.stats.Refunded.Add(1)
+		lifeOf(ctx, p.loop.logger, "payment refunded", pay.OrderID, slog.String("payment", pay.ID))
 	}
 	return len(due) == expiryBatch, all
 }

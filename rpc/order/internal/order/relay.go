@@ -120,6 +120,11 @@ func (r *Relay) publish(ctx context.Context, events []Event) error {
 	}
 	r.recovered()
 	r.stats.Relayed.Add(int64(len(events)))
+	relayed := make([]ID, len(events))
+	for i, e := range events {
+		relayed[i] = e.OrderID
+	}
+	life(r.loop.logger, "orders relayed", relayed)
 	return nil
 }
 

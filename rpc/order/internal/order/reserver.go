@@ -216,11 +216,18 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	late := time.Since(start) > r.cfg.AcceptBudget
 	now := r.now()
 	flat := make([]Outcome, n)
+	var accepted []ID
 	for i, d := range decisions {
 		flat[i] = r.outcome(tickets[i], d, late)
 		if d.Verdict == VerdictAccepted {
 			r.stats.accepted.add(tickets[i].SaleID, 1, now)
+			accepted = append(accepted, d.OrderID)
 		}
+	}
+	if late {
+		life(r.logger, "orders reserved too late for an answer", accepted)
+	} else {
+		life(r.logger, "orders accepted", accepted)
 	}
 	out := make([][]Outcome, len(groups))
 	for i, g := range groups {

@@ -50,7 +50,12 @@ type Writer struct {
 	// consumers counts those whose goroutine runs, ended ones with a stuck step included.
 	consumers sync.WaitGroup
 	failing   atomic.Pointer[string]
+	// notJoined is set while the last attempt to join the group failed.
+	notJoined atomic.Bool
 }
+
+// errNotJoined wraps what kept a writer out of its group.
+var errNotJoined = errors.New("order: the consumer group was not joined")
 
 // errStuck ends a consumer whose step takes far longer than its timeout.
 var errStuck = errors.New("order: the consumer was stuck and is ended")
@@ -74,6 +79,7 @@ func (w *Writer) Start() {
 			if ctx.Err() != nil {
 				return
 			}
+			w.notJoined.Store(errors.Is(err, errNotJoined))
 			w.note(err)
 			if progress {
 				backoff = w.cfg.Backoff
@@ -131,7 +137,10 @@ func pause(ctx context.Context, d time.Duration) {
 func (w *Writer) consume(ctx context.Context) (bool, error) {
 	feed, err := w.open()
 	if err != nil {
-		return false, fmt.Errorf("join the consumer group: %w", err)
+		return false, fmt.Errorf("%w: %w", errNotJoined, err)
+	}
+	if w.notJoined.Swap(false) {
+		w.note(nil) // without an order to write there may be no other sign for long
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -262,12 +271,14 @@ func (w *Writer) count(messages []Message, written []Written) []DeadLetter {
 	var dead []DeadLetter
 	now := w.now()
 	perSale := map[int64]int64{}
+	var fresh []ID
 	for i, x := range written {
 		e := messages[i].Event
 		switch x {
 		case WrittenNew:
 			w.stats.Persisted.Add(1)
 			perSale[e.OrderID.Sale()]++
+			fresh = append(fresh, e.OrderID)
 		case WrittenBefore:
 			w.stats.Duplicates.Add(1)
 		case WrittenRejected:
@@ -281,6 +292,7 @@ func (w *Writer) count(messages []Message, written []Written) []DeadLetter {
 			dead = append(dead, DeadLetter{messages[i], "there is no such sale"})
 		}
 	}
+	life(w.logger, "orders written", fresh)
 	for sale, n := range perSale {
 		w.stats.persisted.add(sale, n, now)
 	}

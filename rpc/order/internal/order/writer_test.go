@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -276,4 +277,23 @@ func TestTwoWriters(t *testing.T) {
 	if sale := w.saleNow(s.ID); len(w.store.All()) != 100 || sale.Sold != 100 {
 		t.Errorf("%d orders, %d sold", len(w.store.All()), sale.Sold)
 	}
+}
+
+// A broker that was just started knows no group yet: once joined, all is well without an order to write.
+func TestAWriterThatJoinedAtLastIsWell(t *testing.T) {
+	w := newWorld(t)
+	w.sale(10, 1)
+	var refused atomic.Bool
+	refused.Store(true)
+	cfg := order.WriterConfig{Batch: 10, StepTimeout: time.Minute, Backoff: time.Millisecond, MaxBackoff: 4 * time.Millisecond}
+	writer := order.NewWriter(w.store, func() (order.Feed, error) {
+		if refused.Load() {
+			return nil, ordertest.ErrDown
+		}
+		return w.log.Join()
+	}, w.dead, cfg, w.stats, w.clock.Now, quietly, func() {})
+	w.run(writer)
+	eventually(t, "the writer says why", func() bool { return strings.Contains(writer.Problem(), ordertest.ErrDown.Error()) })
+	refused.Store(false)
+	eventually(t, "the problem is over", func() bool { return writer.Problem() == "" })
 }

@@ -18,8 +18,7 @@ type Config struct {
 	// authorities signed.
 	TLS      tlsconf.Config `json:",optional"`
 	Database sqldb.Config
-	// Migrate brings the schema up to date at the start; without it a schema that is behind is an
-	// error.
+	// Migrate brings the schema up to date at the start; without it the service waits until another has.
 	Migrate     bool `json:",default=true"`
 	AccessToken AccessToken
 	// RefreshTokenTTL is how long a refresh token lasts from its issue.
