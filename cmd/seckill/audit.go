@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/seckill-go/seckill/cmd/seckill/internal/platform"
+	"github.com/seckill-go/seckill/internal/configload"
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
@@ -36,6 +37,9 @@ type auditOptions struct {
 	wait     time.Duration
 	repair   bool
 	format   *format
+	// config and settings are the order service's own; see configload.Sources.
+	configFile string
+	settings   []string
 }
 
 func newAuditCmd() *cobra.Command {
@@ -55,6 +59,7 @@ Exit codes: 0 the promises hold, 1 one is broken, 2 it could not be told.`,
 		Example: `  seckill audit
   seckill audit --sale 7 --accepted accepted.txt -o json
   seckill audit --sale 7 --repair
+  seckill audit --config rpc/order/etc/order.yaml
   seckill audit --redis 127.0.0.1:6379 --kafka 127.0.0.1:9092 \
     --mysql 'seckill:secret@tcp(127.0.0.1:3306)/seckill'`,
 		Args: cobra.NoArgs,
@@ -69,6 +74,11 @@ Exit codes: 0 the promises hold, 1 one is broken, 2 it could not be told.`,
 	f.StringVar(&o.topic, "kafka-topic", "", "name of the orders topic (default: the running platform's, or "+platform.DefaultTopic+")")
 	f.StringVar(&o.mysql, "mysql", os.Getenv(envMySQL), "DSN of the orders database (default: the running platform's; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = ""
+	f.StringVar(&o.configFile, "config", "", "configuration file of the order service, which says where the servers are, with TLS and passwords as it has them")
+	f.StringArrayVar(&o.settings, "set", nil, "Key.Inner=value that goes over --config; may be given again")
+	for _, other := range []string{"redis", "kafka", "kafka-topic", "mysql"} {
+		cmd.MarkFlagsMutuallyExclusive("config", other)
+	}
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for a quiet moment of a sale")
 	f.BoolVar(&o.repair, "repair", false, "build the stock of a sale that is not in order anew from Kafka and MySQL")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -137,8 +147,17 @@ func auditOne(ctx context.Context, a *orderapp.Auditor, id int64, expected []int
 	return rep, false, err
 }
 
-// config finds the engines: by flags, or where the running platform of the data folder has them.
+// config finds the engines: by the order service's file, by flags, or where the running platform of the data folder has them.
 func (o auditOptions) config() (orderapp.Config, error) {
+	if o.configFile != "" {
+		var cfg orderapp.Config
+		err := configload.Sources{File: o.configFile, Settings: o.settings}.Load(&cfg)
+		cfg.AuditWait = o.wait
+		return cfg, err
+	}
+	if len(o.settings) > 0 {
+		return orderapp.Config{}, errors.New("--set goes with --config")
+	}
 	cfg := orderapp.Defaults("")
 	cfg.AuditWait = o.wait
 	run, err := loadRun(o.data)

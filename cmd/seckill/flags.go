@@ -15,6 +15,8 @@ const (
 	envData          = "SECKILL_DATA"
 	envJWTSecret     = "SECKILL_JWT_SECRET"
 	envAdminPassword = "SECKILL_ADMIN_PASSWORD"
+	envKafkaUsername = "SECKILL_KAFKA_USERNAME"
+	envKafkaPassword = "SECKILL_KAFKA_PASSWORD"
 )
 
 // defaultData is the data folder without --data and SECKILL_DATA.
@@ -91,4 +93,9 @@ func jwtSecret(dir string) (string, error) {
 
 func adminPassword(dir string) (string, error) {
 	return secret(envAdminPassword, dir, "the admin's password", func(s rundir.Secrets) string { return s.AdminPassword })
+}
+
+// kafkaCredentials are the user and the password at Kafka, where it asks for them.
+func kafkaCredentials() (username, password string) {
+	return os.Getenv(envKafkaUsername), os.Getenv(envKafkaPassword)
 }

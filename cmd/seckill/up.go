@@ -11,8 +11,8 @@ import (
 
 	"github.com/seckill-go/seckill/cmd/seckill/internal/demo"
 	"github.com/seckill-go/seckill/cmd/seckill/internal/platform"
+	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/spf13/cobra"
-	"github.com/zeromicro/go-zero/core/logx"
 )
 
 // Environment variables that only up reads.
@@ -60,6 +60,7 @@ that is made, and printed, at the first start.`,
 	f.StringVar(&o.Redis, "redis", "", "host:port of a Redis server (default: embedded)")
 	f.StringSliceVar(&o.Kafka, "kafka", nil, "host:port of Kafka brokers, comma separated (default: embedded)")
 	f.StringVar(&o.Topic, "kafka-topic", platform.DefaultTopic, "name of the orders topic, the same at every start; platforms that share a Kafka need one each")
+	f.StringVar(&o.LogTopic, "log-topic", "", "name of the log's topic in Kafka, - for none (default: "+logship.DefaultTopic+", or with --kafka-topic that name with -logs)")
 	f.StringVar(&o.MySQL, "mysql", os.Getenv(envMySQL), "DSN of a MySQL server, user:password@tcp(host:port)/database (default: embedded; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = "" // a password in the environment stays out of the help
 	f.BoolVar(&o.NoDemo, "no-demo", false, "make no demo product and sale")
@@ -75,15 +76,16 @@ that is made, and printed, at the first start.`,
 
 func up(ctx context.Context, o platform.Options, logFile string, stdout, stderr io.Writer) (err error) {
 	begin := time.Now()
+	logs := &upLog{stderr: stderr}
+	o.ShipLogs, o.UnshipLogs = logs.ship, logs.unship
 	p, err := platform.New(o)
 	if err != nil {
 		return err
 	}
-	closeLog, err := logTo(o.Dir, logFile, stderr)
-	if err != nil {
+	if err := logs.begin(o.Dir, logFile); err != nil {
 		return errors.Join(err, p.Stop(ctx))
 	}
-	defer closeLog()
+	defer logs.end(ctx)
 	starting, cancel := context.WithTimeout(ctx, upTimeout)
 	defer cancel()
 	if err := p.Start(starting); err != nil {
@@ -97,26 +99,51 @@ func up(ctx context.Context, o platform.Options, logFile string, stdout, stderr 
 	return errors.Join(failure, p.Stop(stopping))
 }
 
-// logTo sends go-zero's log to the file, one JSON object a line.
-func logTo(dir, file string, stderr io.Writer) (closer func(), err error) {
-	// The first SetUp of a process counts: the services' own come later and change nothing.
-	if err := logx.SetUp(logx.LogConf{ServiceName: "seckill", Mode: "console", Encoding: "json", Level: "info"}); err != nil {
-		return nil, err
+// upLog is the log of the platform in one process.
+type upLog struct {
+	logs *logship.Logs
+	file *os.File // nil: it goes to stderr
+	// stderr is the command's.
+	stderr io.Writer
+}
+
+// begin has the log in the file, one JSON object a line.
+func (l *upLog) begin(dir, file string) (err error) {
+	out := l.stderr
+	if file != "-" {
+		if file == "" {
+			file = filepath.Join(dir, "seckill.log")
+		}
+		if l.file, err = os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+		out = l.file
 	}
-	logx.DisableStat()
-	if file == "-" {
-		logx.SetWriter(logx.NewWriter(stderr))
-		return func() {}, nil
+	l.logs = logship.New(logship.ThisProcess("seckill"), out, out)
+	return l.logs.Start("info")
+}
+
+// ship has the log in Kafka as well.
+func (l *upLog) ship(brokers []string, topic string) error {
+	return l.logs.Ship(logship.Config{Brokers: brokers, Topic: topic})
+}
+
+// unship ends that. Lines that Kafka did not take are no failure of the platform, but are told.
+func (l *upLog) unship(ctx context.Context) {
+	if err := l.logs.Unship(ctx); err != nil {
+		fmt.Fprintf(l.stderr, "seckill: %v\n", err)
 	}
-	if file == "" {
-		file = filepath.Join(dir, "seckill.log")
+}
+
+func (l *upLog) end(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := l.logs.Stop(ctx); err != nil {
+		fmt.Fprintf(l.stderr, "seckill: %v\n", err)
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
+	if l.file != nil {
+		_ = l.file.Close() // the writes told what went wrong
 	}
-	logx.SetWriter(logx.NewWriter(f))
-	return func() { _ = f.Close() }, nil
 }
 
 // welcome says where to go, and how to buy.

@@ -3,6 +3,7 @@
 package mutants
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 )
 
@@ -31,27 +33,50 @@ type mutant struct {
 	// run and packages are go test's.
 	run      string
 	packages []string
+	// audit matches a finding that the auditor must have on the state that the test ended in; "" where
+	// the audit's word is printed and not demanded.
+	audit string
 }
 
 const (
 	internal = "rpc/order/internal/"
 	proof    = "./rpc/order/internal/orderproof"
+	domain   = "./rpc/order/internal/order"
+	scripts  = "./rpc/order/internal/redisstock"
 	tables   = "./rpc/order/internal/mysqlorders"
 
 	reserveLua = internal + "redisstock/lua/reserve.lua"
 	schema     = internal + "mysqlorders/migrations/00001_sales_and_orders.sql"
+	admit      = internal + "order/admit.go"
 	walk       = "TestWalk/embedded"
+)
+
+var (
+	noUniqueUser = edit{schema, "  CONSTRAINT orders_one_active UNIQUE (sale_id, active_user),\n", ""}
+	noUniqueKey  = edit{schema, "  CONSTRAINT orders_one_key UNIQUE (user_id, sale_id, key_hash)\n", "  CONSTRAINT orders_one_key UNIQUE (id)\n"}
 )
 
 // Constants are no conditions for the scripts: the embedded interpreter miscompiles some.
 var mutants = []mutant{
+	// While Admit stands before them, a missing key lets nothing through: no state is wrong, and the audit
+	// has nothing to find.
 	{
 		name: "no UNIQUE over a sale's active users", run: "TestDatabaseRefusesByItself/sqlite", packages: []string{tables},
-		edits: []edit{{schema, "  CONSTRAINT orders_one_active UNIQUE (sale_id, active_user),\n", ""}},
+		edits: []edit{noUniqueUser},
 	},
 	{
 		name: "no UNIQUE over keys", run: "TestDatabaseRefusesByItself/sqlite", packages: []string{tables},
-		edits: []edit{{schema, "  CONSTRAINT orders_one_key UNIQUE (user_id, sale_id, key_hash)\n", "  CONSTRAINT orders_one_key UNIQUE (id)\n"}},
+		edits: []edit{noUniqueKey},
+	},
+	{
+		name: "neither UNIQUE nor Admit counts a user's orders", run: "TestForgedOrders/embedded", packages: []string{proof},
+		edits: []edit{noUniqueUser, {admit, "case held[e.UserID]+e.Quantity > sale.PerUserLimit:", "case false:"}},
+		audit: "over_limit",
+	},
+	{
+		name: "neither UNIQUE nor Admit looks for the key", run: "TestForgedOrders/embedded", packages: []string{proof},
+		edits: []edit{noUniqueKey, {admit, "case keys[k]:", "case false:"}},
+		audit: "duplicate_key",
 	},
 	{
 		name: "reserve.lua does not compare the fence", run: walk, packages: []string{proof},
@@ -64,6 +89,7 @@ var mutants = []mutant{
 	{
 		name: "reserve.lua does not compare the generation", run: walk, packages: []string{proof},
 		edits: []edit{{reserveLua, "if tonumber(m[1]) ~= gen then", "if gen == nil then"}},
+		audit: "lost|not_in_mysql|units_wrong|sequence_gap",
 	},
 	{
 		name: "no script asks for the server's replication id", run: "TestWalk/servers", packages: []string{proof},
@@ -72,6 +98,7 @@ var mutants = []mutant{
 	{
 		name: "reserve.lua does not look for the key", run: "(TestWalk|TestOneUserInParallel)/embedded", packages: []string{proof},
 		edits: []edit{{reserveLua, "if o.hash == hash then", "if o.hash == nil then"}},
+		audit: "rejected",
 	},
 	{
 		name: "the writer commits offsets before the insert", run: walk, packages: []string{proof},
@@ -81,22 +108,24 @@ var mutants = []mutant{
 			{internal + "order/writer.go", "func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {\n			return fmt.Errorf",
 				"func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {\n			return fmt.Errorf"},
 		},
+		audit: "lost|not_in_mysql",
 	},
 	{
 		name: "release.lua gives units back again", run: walk, packages: []string{proof},
 		edits: []edit{{internal + "redisstock/lua/release.lua", "      if o.holds then", "      if o.holds ~= nil then"}},
+		audit: "returned_twice|units_wrong",
 	},
 	{
 		name: "no guard of the stock in SQL", run: "TestForgedOrders/embedded", packages: []string{proof},
 		edits: []edit{
 			{internal + "mysqlorders/write.go", `sold = sold + ? WHERE id = ? AND sold + ? <= stock", units, saleID, units)`, `sold = sold + ? WHERE id = ?", units, saleID)`},
-			{internal + "order/admit.go", "case sale.Sold+units+e.Quantity > sale.Stock:", "case false:"},
+			{admit, "case sale.Sold+units+e.Quantity > sale.Stock:", "case false:"},
 			{schema, "CHECK (sold >= 0 AND sold <= stock)", "CHECK (sold >= 0)"},
 		},
 	},
 	{
 		name: "Admit takes orders below the floor", run: walk, packages: []string{proof},
-		edits: []edit{{internal + "order/admit.go", "case e.OrderID.Generation() < sale.Floor:", "case false:"}},
+		edits: []edit{{admit, "case e.OrderID.Generation() < sale.Floor:", "case false:"}},
 	},
 	{
 		name: "the outbox entry goes before the produce", run: walk, packages: []string{proof},
@@ -112,7 +141,7 @@ var mutants = []mutant{
 		edits: []edit{{internal + "order/rebuild.go", "	if old.Built {\n		if err := b.stock.Close(ctx, saleID); err != nil {", "	if false {\n		if err := b.stock.Close(ctx, saleID); err != nil {"}},
 	},
 	{
-		name: "a rebuild leaves an earlier build alone", run: "TestWalk", packages: []string{proof},
+		name: "a rebuild leaves an earlier build alone", run: "TestABuildThatWasOvertakenNeverSells/embedded", packages: []string{proof, domain},
 		edits: []edit{{internal + "order/rebuild.go", "	if sale.Floor > 0 {", "	if sale.Floor < 0 {"}},
 	},
 	{
@@ -124,7 +153,7 @@ var mutants = []mutant{
 		edits: []edit{{internal + "order/rebuild.go", "	return b.passed(ctx, end)", "	_ = end\n	return nil"}},
 	},
 	{
-		name: "open.lua opens an older generation over a newer one", run: walk, packages: []string{proof},
+		name: "open.lua opens an older generation over a newer one", run: "(TestAnOlderBuildNeverOpens|TestBuild$)/embedded", packages: []string{proof, scripts},
 		edits: []edit{{internal + "redisstock/lua/open.lua", "if current >= gen then", "if current == nil then"}},
 	},
 	{
@@ -151,18 +180,32 @@ func TestMutants(t *testing.T) {
 	if err := copyTree(root, tree); err != nil {
 		t.Fatal(err)
 	}
-	var table []string
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	row := func(cells ...string) {
+		if _, err := fmt.Fprintln(table, strings.Join(cells, "\t| ")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	row("mutant", "test that went red", "what the audit says")
 	for _, m := range mutants {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
-			red := infect(t, tree, m)
-			table = append(table, fmt.Sprintf("%-55s %s", m.name, strings.Join(red, ", ")))
+			red, found := infect(t, tree, m)
+			row(m.name, strings.Join(red, ", "), cmp.Or(strings.Join(found, ", "), "(not asked)"))
+			if m.audit != "" && !slices.ContainsFunc(found, regexp.MustCompile("^("+m.audit+")$").MatchString) {
+				t.Errorf("the audit finds %q, and should find %s", found, m.audit)
+			}
 		})
 	}
-	t.Logf("what went red:\n%s", strings.Join(table, "\n"))
+	if err := table.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("what went red:\n%s", text.String())
 }
 
-// infect applies a mutant, runs its tests, and undoes it. It returns the tests that failed.
-func infect(t *testing.T, tree string, m mutant) []string {
+// infect applies a mutant, runs its tests, and undoes it. It returns the tests that failed, and what the
+// auditor found on the states that they ended in; nothing where they asked no auditor.
+func infect(t *testing.T, tree string, m mutant) (red, found []string) {
 	before := map[string][]byte{}
 	defer func() {
 		for name, text := range before {
@@ -192,6 +235,8 @@ func infect(t *testing.T, tree string, m mutant) []string {
 	args := append([]string{"test", "-tags", "no_k8s", "-count=1", "-failfast", "-timeout", limit.String(), "-run", m.run}, m.packages...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = tree
+	// The long runs cost a mutant that is caught nothing, and a random walk comes to what a short one misses.
+	cmd.Env = append(os.Environ(), "SECKILL_TEST_LONG=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	switch {
@@ -200,7 +245,7 @@ func infect(t *testing.T, tree string, m mutant) []string {
 	case !errors.As(err, &exit):
 		t.Fatal(err)
 	}
-	red := failed(string(out))
+	red = failed(string(out))
 	if len(red) == 0 {
 		t.Fatalf("no test failed by itself:\n%s", out)
 	}
@@ -210,7 +255,7 @@ func infect(t *testing.T, tree string, m mutant) []string {
 			break
 		}
 	}
-	return red
+	return red, audited(string(out))
 }
 
 var (
@@ -218,7 +263,19 @@ var (
 	// reason is the first line of what a test says.
 	reason   = regexp.MustCompile(`^\s+\w+_test\.go:\d+: `)
 	onlySeed = regexp.MustCompile(`: seed \d+$`)
+	// verdict is what orderproof prints of an audit.
+	verdict = regexp.MustCompile(`(?m)^\s+\w+_test\.go:\d+: the audit: (.+)$`)
 )
+
+// audited lists the codes of all findings of all audits that tests print.
+func audited(out string) []string {
+	var codes []string
+	for _, m := range verdict.FindAllStringSubmatch(out, -1) {
+		codes = append(codes, strings.Split(m[1], ", ")...)
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
 
 // failed lists the tests that failed, without their seeds.
 func failed(out string) []string {

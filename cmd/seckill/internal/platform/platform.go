@@ -22,6 +22,7 @@ import (
 	"github.com/seckill-go/seckill/cmd/seckill/internal/rundir"
 	"github.com/seckill-go/seckill/internal/embedded"
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
@@ -32,6 +33,18 @@ import (
 
 // DefaultTopic is the orders topic of a platform that has a Kafka to itself.
 const DefaultTopic = "seckill-orders"
+
+// noLogTopic is Options.LogTopic for a log that stays out of Kafka.
+const noLogTopic = "-"
+
+// LogTopicOf is the log's topic of a platform that was given none, by its orders topic: platforms that
+// share a Kafka do not share a log.
+func LogTopicOf(orders string) string {
+	if orders == "" || orders == DefaultTopic {
+		return logship.DefaultTopic
+	}
+	return orders + "-logs"
+}
 
 // Options say where the platform listens, where its data lies, and which engines are real servers.
 type Options struct {
@@ -47,6 +60,11 @@ type Options struct {
 	// Topic is the orders topic in Kafka, DefaultTopic when empty. It belongs to the database as its
 	// tables do: an accepted order may be in it and not yet in them.
 	Topic string
+	// LogTopic is the log's topic in Kafka, - for none; LogTopicOf(Topic) when empty.
+	LogTopic string
+	// ShipLogs begins to bring the log to a topic and UnshipLogs ends it; both nil: nobody does.
+	ShipLogs   func(brokers []string, topic string) error
+	UnshipLogs func(ctx context.Context)
 	// RedisPassword goes with Redis.
 	RedisPassword string
 	// JWTSecret, AdminPassword and WebhookSecret override those of the data folder when set.
@@ -189,6 +207,22 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 				return nil
 			}
 			return kafka.Stop(ctx)
+		}},
+		{Name: "log shipping", Start: func(context.Context) error {
+			topic := p.opts.LogTopic
+			if topic == "" {
+				topic = LogTopicOf(p.opts.Topic)
+			}
+			if p.opts.ShipLogs == nil || topic == noLogTopic {
+				return nil
+			}
+			p.run.LogTopic = topic
+			return p.opts.ShipLogs(p.run.Kafka, topic)
+		}, Stop: func(ctx context.Context) error {
+			if p.run.LogTopic != "" {
+				p.opts.UnshipLogs(ctx)
+			}
+			return nil
 		}},
 		{Name: "user service", Start: func(ctx context.Context) (err error) {
 			cfg := userapp.Defaults(userAddr)

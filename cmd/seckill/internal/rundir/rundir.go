@@ -34,6 +34,8 @@ type Run struct {
 	Kafka []string `json:"kafka"`
 	// Topic is the orders topic; empty for the default one.
 	Topic string `json:"topic,omitzero"`
+	// LogTopic is the log's topic; empty when there is none.
+	LogTopic string `json:"logTopic,omitzero"`
 	// MySQL is the DSN of the orders database; sqlite:PATH for the embedded one.
 	MySQL string `json:"mysql"`
 	// DemoSaleID is the sale that every first start makes, a decimal string.

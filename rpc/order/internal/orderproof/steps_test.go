@@ -144,6 +144,7 @@ func (w *walk) answer(c claim, out order.Outcome) error {
 		return nil
 	}
 	w.note("   %+v: order %s", c, out.OrderID)
+	defer func() { w.told[out.OrderID] = c.buyer }() // whatever is wrong with the answer, it was given
 	if known && before != out.OrderID {
 		return fmt.Errorf("the key had order %s and has order %s", before, out.OrderID)
 	}

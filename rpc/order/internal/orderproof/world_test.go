@@ -58,7 +58,8 @@ type world struct {
 	// claims are those of all orders whose script ran, by the order. Where Redis loses what nobody was
 	// told, a number may be given again; the newest claim is the one that counts.
 	claims map[order.ID]claim
-	// answered are the orders that clients were told of.
+	// answered are the orders that clients were told of; told are all of them, those included that
+	// break a promise.
 	answered map[buyer]order.ID
 	told     map[order.ID]buyer
 	// states are the orders' states in the database at the last check.
@@ -119,6 +120,7 @@ func newWorld(t *testing.T, e *engines, stock, limit int64) *world {
 	if _, err := e.store.ChangeSale(ctx, s.ID, now(), func(s *order.Sale) error { s.Phase = order.PhaseLive; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { w.auditFailure(t) }) // before the writer and the reserver end
 	return w
 }
 
