@@ -20,7 +20,9 @@ TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
 # A cold run is mostly compiling and linking: no debugging symbols, and go vet is lint's.
 # Four packages at a time: what waits for a server lets others compile.
 GOTEST := -p 4 -tags $(TAGS) -vet=off -ldflags=-w
-TIERS := drift test-tools test-deploy test-unit test-proof test-embedded test-servers test-stack
+# What is done within a quarter of an hour on two cores with nothing built before. Deploy, stack and
+# chaos have their own targets; .ci/run runs those too.
+TIERS := drift test-tools test-unit test-proof test-embedded test-servers
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
 CHAOS_ROUNDS ?= 3
@@ -75,7 +77,7 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
 # came of each.
 .PHONY: test
-test: ## every tier: drift, tools, deploy, unit, embedded, servers, stack
+test: ## drift, tools, unit, proof, embedded, servers; the rest is test-deploy, test-stack, test-chaos
 	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
 	if scripts/servers; then export SECKILL_REQUIRE_SERVERS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	for tier in $(TIERS); do \
@@ -98,7 +100,7 @@ test-deploy: $(TOOLS)/.built ## docker-compose.yml, the images' Dockerfile, what
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos|stack)|/orderproof')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
@@ -125,7 +127,8 @@ test-servers: $(TOOLS)/.built ## end to end on real Redis, Kafka and MariaDB ser
 .PHONY: test-stack
 test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes, rolling restarts, Nacos away (SECKILL_TEST_LONG=1)
 	@if scripts/servers; then \
-	  SECKILL_TEST_ENGINES=stack SECKILL_REQUIRE_SERVERS=1 \
+	  export SECKILL_TEST_ENGINES=stack SECKILL_REQUIRE_SERVERS=1; \
+	  $(TESTSUM) -tier registry -- -race $(GOTEST) -p 1 ./internal/registry ./internal/testservers && \
 	  $(TESTSUM) -tier stack -- $(GOTEST) -p 1 -timeout 20m ./test/e2e/... ./test/stack/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi

@@ -42,8 +42,8 @@ type Instance struct {
 	// Weight is shown in the registry; with 0 there nobody calls the instance.
 	Weight float64 `json:",default=1"`
 	// DrainDelay is waited between leaving the registry and taking no more calls, so that callers hear of it
-	// first.
-	DrainDelay time.Duration `json:",default=2s"`
+	// first: longer than the 3 s after which they have asked again where the registry's push was lost.
+	DrainDelay time.Duration `json:",default=4s"`
 }
 
 // Process is what an assembly uses of its process. The zero Process has no board and no registry, as

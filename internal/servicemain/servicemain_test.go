@@ -90,7 +90,7 @@ func TestItRunsUntilItIsStopped(t *testing.T) {
 	if text := said(); text != "greeter listens on 127.0.0.1:1\n" {
 		t.Errorf("it said %q", text)
 	}
-	if a.cfg.Greeting != "good day" || a.process.Instance.Zone != "b" || a.process.Instance.DrainDelay != 2*time.Second {
+	if a.cfg.Greeting != "good day" || a.process.Instance.Zone != "b" || a.process.Instance.DrainDelay != 4*time.Second {
 		t.Errorf("config %+v, process %+v", a.cfg, a.process)
 	}
 	stop()

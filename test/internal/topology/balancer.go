@@ -3,7 +3,6 @@ package topology
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -80,11 +79,11 @@ func (b *backend) watch(ctx context.Context) {
 	}
 }
 
-// complete says which gateway is not called.
-func (b *balancer) complete() error {
+// calls says why a process is not called although it is a gateway.
+func (b *balancer) calls(p *Process) error {
 	for _, be := range b.backends {
-		if !be.ready.Load() {
-			return fmt.Errorf("%s is not called", be.process.Name)
+		if be.process == p && !be.ready.Load() {
+			return errors.New("it was not ready when last looked at")
 		}
 	}
 	return nil
@@ -122,20 +121,26 @@ func (r retrying) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // ready asks a process's listener for operators whether the process is ready.
 func ready(ctx context.Context, admin string) error {
+	status, body, err := readyz(ctx, admin)
+	if err == nil && status != http.StatusOK {
+		err = errors.New(body)
+	}
+	return err
+}
+
+// readyz is the answer of a process's listener for operators.
+func readyz(ctx context.Context, admin string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/readyz", nil)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return 0, "", err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s", body)
-	}
-	return err
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
 }

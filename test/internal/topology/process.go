@@ -72,6 +72,12 @@ func (p *Process) Ready(t testing.TB) error {
 	return ready(t.Context(), p.Admin)
 }
 
+// Health is the HTTP status and the body of its /readyz, which names what is not there.
+func (p *Process) Health(t testing.TB) (int, string, error) {
+	t.Helper()
+	return readyz(t.Context(), p.Admin)
+}
+
 // Signal sends a signal; Wait returns the exit code after the process ended, -1 when a signal ended it.
 func (p *Process) Signal(s syscall.Signal) {
 	p.mu.Lock()

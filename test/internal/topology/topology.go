@@ -103,10 +103,22 @@ type Topology struct {
 // topologies counts those of this test binary, which share Kafka and Nacos.
 var topologies atomic.Int64
 
+// Option changes how New prepares a topology.
+type Option func(*options)
+
+type options struct{ noSchema bool }
+
+// WithoutSchema leaves the database empty until Migrate.
+func WithoutSchema() Option { return func(o *options) { o.noSchema = true } }
+
 // New prepares a topology with so many instances of each service, and brings the schema up to date.
 // Nacos is the test binary's shared one unless one is given.
-func New(t testing.TB, instances int, nacos *testservers.NacosServer) *Topology {
+func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Option) *Topology {
 	t.Helper()
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
 	if nacos == nil {
 		nacos = testservers.Nacos(t)
 	}
@@ -140,8 +152,8 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer) *Topology 
 			}
 		}
 	}
-	for _, service := range []string{"user", "product", "order"} {
-		p.migrate(t, service)
+	if !o.noSchema {
+		p.Migrate(t)
 	}
 	p.balancer = newBalancer(t, p.Addr, gateways)
 	t.Cleanup(func() {
@@ -170,6 +182,14 @@ func file(service string) string {
 		return filepath.Join(root(), "api/etc/seckill.yaml")
 	}
 	return filepath.Join(root(), "rpc", service, "etc", service+".yaml")
+}
+
+// Migrate brings the schema of every service up to date, each by its own command.
+func (p *Topology) Migrate(t testing.TB) {
+	t.Helper()
+	for _, service := range []string{"user", "product", "order"} {
+		p.migrate(t, service)
+	}
 }
 
 func (p *Topology) migrate(t testing.TB, service string) {
@@ -242,9 +262,15 @@ func (p *Topology) All() []*Process {
 func (p *Topology) AwaitReady(t testing.TB) {
 	t.Helper()
 	for _, process := range p.All() {
-		Eventually(t, startLimit, process.Name+" is ready", func() error { return process.Ready(t) })
+		p.Await(t, process)
 	}
-	Eventually(t, startLimit, "the balancer sees every gateway", p.balancer.complete)
+}
+
+// Await waits until a process is ready, and, of a gateway, until the balancer calls it.
+func (p *Topology) Await(t testing.TB, process *Process) {
+	t.Helper()
+	Eventually(t, startLimit, process.Name+" is ready", func() error { return process.Ready(t) })
+	Eventually(t, startLimit, "the balancer calls "+process.Name, func() error { return p.balancer.calls(process) })
 }
 
 // Stop ends every process in order, all at once, and returns the worst exit code.
