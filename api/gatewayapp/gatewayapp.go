@@ -20,6 +20,7 @@ import (
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/watch"
 	"github.com/seckill-go/seckill/internal/accesstoken"
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/tlsconf"
@@ -77,6 +78,7 @@ type App struct {
 	services []service
 	desk     *purchase.Desk
 	watches  *watch.Watcher
+	guard    *flow.Guard
 	process  process.Process
 	listener net.Listener
 	// registration is a module of its own within this one.
@@ -114,19 +116,22 @@ func (a *App) assemble(o options) error {
 	if err != nil {
 		return err
 	}
+	if a.guard, err = a.newGuard(); err != nil {
+		return err
+	}
 	secure, err := a.cfg.RPCTLS.Client()
 	if err != nil {
 		return fmt.Errorf("RPCTLS: %w", err)
 	}
-	users, err := a.connect("UserRPC", a.cfg.UserRPC, secure)
+	users, err := a.connect(flow.LinkUsers, a.cfg.UserRPC, secure)
 	if err != nil {
 		return err
 	}
-	products, err := a.connect("ProductRPC", a.cfg.ProductRPC, secure)
+	products, err := a.connect(flow.LinkProducts, a.cfg.ProductRPC, secure)
 	if err != nil {
 		return err
 	}
-	orders, err := a.connect("OrderRPC", a.cfg.OrderRPC, secure)
+	orders, err := a.connect(flow.LinkOrders, a.cfg.OrderRPC, secure)
 	if err != nil {
 		return err
 	}
@@ -191,7 +196,7 @@ func (a *App) connect(name string, c zrpc.RpcClientConf, secure *tlsconf.Client)
 	if a.process.Registry != nil {
 		names = append(names, a.process.Registry.ResolverBuilder())
 	}
-	client, err := rpcclient.New(name, c, secure, names...)
+	client, err := rpcclient.New(name, c, secure, a.guard.UnaryClientInterceptor(name), names...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -202,7 +207,8 @@ func (a *App) connect(name string, c zrpc.RpcClientConf, secure *tlsconf.Client)
 // routes binds the generated routes to a go-zero server that serves nothing itself. All its own
 // middleware is off; the router is ours, since go-zero's not-found handler brings more of it.
 func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handler, error) {
-	table := router.NewRouter()
+	ctx.Authenticate = held(ctx.Authenticate, a.guard)
+	table := guardedRouter{router.NewRouter(), a.guard}
 	server, err := rest.NewServer(rest.RestConf{
 		ServiceConf: gozero.ServiceConf{
 			Name: a.cfg.Name, Log: a.cfg.Log, Mode: gozero.ProMode,
@@ -225,6 +231,9 @@ func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handl
 
 // Start opens the port and serves until Stop. It fails when the port cannot be opened.
 func (a *App) Start(ctx context.Context) error {
+	if err := a.guard.Start(ctx); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", net.JoinHostPort(a.cfg.Host, strconv.Itoa(a.cfg.Port)))
 	if err != nil {
@@ -310,7 +319,7 @@ func (a *App) Stop(ctx context.Context) error {
 	if err := a.desk.Close(drain); err != nil {
 		all = append(all, fmt.Errorf("gateway: purchases were cut off: %w", err))
 	}
-	return errors.Join(append(all, a.closeClients())...)
+	return errors.Join(append(all, a.guard.Stop(ctx), a.closeClients())...)
 }
 
 func (a *App) closeClients() error {

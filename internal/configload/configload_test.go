@@ -74,11 +74,13 @@ func TestLaterSourcesGoOverEarlierOnes(t *testing.T) {
 		Documents: []Document{{"first", "inner: {size: 2}\nName: a\n"}, {"second", "Wait: 5s\nName: b\n"}},
 		Settings:  []string{"Name=c", "log.level=info", "Endpoints=[x, y]"},
 	}
-	type more struct {
-		config
+	var c struct {
+		zrpc.RpcServerConf
+		Wait  time.Duration
+		Inner struct{ Size int }
+		// Endpoints is in no file.
 		Endpoints []string
 	}
-	var c more
 	if err := sources.Load(&c); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seckill-go/seckill/internal/buildinfo"
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/seckill-go/seckill/internal/registry"
 	"github.com/zeromicro/go-zero/core/netx"
 )
@@ -21,6 +22,8 @@ type Config struct {
 	Admin    Admin
 	Registry registry.Config `json:",optional"`
 	Instance Instance
+	// LogShip is where the log goes beside standard output.
+	LogShip logship.Config `json:",optional"`
 	// RemoteConfig names a document in the registry whose keys go over the file's; see
 	// configload.Sources. Empty: the file alone.
 	RemoteConfig string `json:",optional"`

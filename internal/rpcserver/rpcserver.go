@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/conf"
@@ -81,6 +82,7 @@ type Option func(*options)
 
 type options struct {
 	tls    tlsconf.Config
+	guard  *flow.Guard
 	onFail func(error)
 }
 
@@ -90,6 +92,9 @@ func OnFail(f func(error)) Option { return func(o *options) { o.onFail = f } }
 // WithTLS has a server listen as the block says: where it is Enabled no plain connection is taken, and
 // with a CAFile only callers that have a certificate of these authorities.
 func WithTLS(c tlsconf.Config) Option { return func(o *options) { o.tls = c } }
+
+// WithFlow holds calls within the guard's rules; starting and stopping it is the caller's.
+func WithFlow(g *flow.Guard) Option { return func(o *options) { o.guard = g } }
 
 // New prepares the server. register adds the services.
 func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Server, error) {
@@ -113,6 +118,10 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 	}
 	z.AddUnaryInterceptors(transport.UnaryServerInterceptor)
 	z.AddStreamInterceptors(transport.StreamServerInterceptor)
+	if o.guard != nil {
+		z.AddUnaryInterceptors(o.guard.UnaryServerInterceptor)
+		z.AddStreamInterceptors(o.guard.StreamServerInterceptor)
+	}
 	z.AddOptions(
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),

@@ -18,8 +18,10 @@ import (
 	"github.com/seckill-go/seckill/internal/admin"
 	"github.com/seckill-go/seckill/internal/buildinfo"
 	"github.com/seckill-go/seckill/internal/configload"
+	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/registry"
+	"github.com/zeromicro/go-zero/core/logx"
 )
 
 // Drain is how long calls under way may take to end after SIGTERM.
@@ -27,6 +29,9 @@ const Drain = 30 * time.Second
 
 // healthPatience bounds the question of -healthcheck.
 const healthPatience = 3 * time.Second
+
+// logPatience bounds how long the end of the process waits for its log to be printed and shipped.
+const logPatience = 5 * time.Second
 
 // App is an assembled service. Start returns when it does its work; Failed gives an error if it ends by
 // itself after that.
@@ -91,7 +96,10 @@ func (s Service[C]) Run(ctx context.Context, args []string, out io.Writer) error
 		_, err := fmt.Fprintln(out, buildinfo.Line(s.Name))
 		return err
 	}
-	var own struct{ process.Config }
+	var own struct {
+		process.Config
+		Log logx.LogConf `json:",optional"`
+	}
 	if err := sources.LoadPart(&own); err != nil {
 		return err
 	}
@@ -103,14 +111,47 @@ func (s Service[C]) Run(ctx context.Context, args []string, out io.Writer) error
 		}
 		return admin.Check(ctx, own.Admin.Listen)
 	}
+	if err := checkLog(own.Log, own.LogShip); err != nil {
+		return err
+	}
 	r := runner[C]{service: s, own: own.Config, sources: sources, out: out, board: new(process.Board)}
-	switch {
-	case *check:
+	if *check {
 		return r.check()
-	case *migrate:
+	}
+	// The log begins first and ends last.
+	logs := logship.New(logship.ThisProcess(s.Name), os.Stdout, os.Stderr)
+	if err := logs.Start(own.Log.Level); err != nil {
+		return err
+	}
+	defer endLog(ctx, logs)
+	if own.LogShip.Enabled() {
+		if err := logs.Ship(own.LogShip); err != nil {
+			return err
+		}
+	}
+	if *migrate {
 		return r.migrate(ctx)
-	default:
-		return r.run(ctx)
+	}
+	return r.run(ctx)
+}
+
+// checkLog refuses what the log does not do, since it would silently do something else.
+func checkLog(log logx.LogConf, ship logship.Config) error {
+	if log.Mode != "" && log.Mode != "console" || log.Encoding != "" && log.Encoding != "json" {
+		return errors.New("config: Log: the log is JSON on standard output (Mode console, Encoding json); LogShip brings it to Kafka")
+	}
+	if err := ship.Check(); err != nil {
+		return fmt.Errorf("config: LogShip: %w", err)
+	}
+	return nil
+}
+
+// endLog ends the log. Lines that Kafka did not take are no failure of the service, but are told.
+func endLog(ctx context.Context, logs *logship.Logs) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), logPatience)
+	defer cancel()
+	if err := logs.Stop(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 }
 

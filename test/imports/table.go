@@ -47,6 +47,14 @@ func Table() []Layer {
 			Allow: []string{std, "github.com/zeromicro/go-zero/core/logx"},
 		},
 		{
+			// Every process is its caller, so that it knows no service.
+			Name: "logship", Dirs: []string{"internal/logship"},
+			Allow: []string{
+				std, module + "internal/tlsconf", "github.com/segmentio/kafka-go", "github.com/go-json-experiment/json",
+				"github.com/zeromicro/go-zero/core/logx", "github.com/prometheus/client_golang/prometheus",
+			},
+		},
+		{
 			// The one place that knows Nacos; everybody else is handed a gRPC resolver or a document.
 			Name: "registry", Dirs: []string{"internal/registry"},
 			Allow: []string{
@@ -57,6 +65,18 @@ func Table() []Layer {
 		{
 			Name: "nacos", Dirs: []string{"**"}, Except: []string{"internal/registry", "test/**"},
 			Deny: []string{"github.com/nacos-group/"},
+		},
+		{
+			// The one place that knows Sentinel.
+			Name: "flow", Dirs: []string{"internal/flow"},
+			Allow: []string{
+				std, module + "internal/errs", module + "internal/transport", "github.com/alibaba/sentinel-golang",
+				"github.com/prometheus/client_golang/prometheus", "github.com/zeromicro/go-zero/core/logx", "google.golang.org/grpc",
+			},
+		},
+		{
+			Name: "sentinel", Dirs: []string{"**"}, Except: []string{"internal/flow"},
+			Deny: []string{"github.com/alibaba/sentinel-golang"},
 		},
 		{
 			// The engines are for the all-in-one and for tests: production code never meets them.

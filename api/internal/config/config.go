@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/zeromicro/go-zero/core/logx"
@@ -39,6 +40,8 @@ type Config struct {
 	RPCTLS   tlsconf.Config `json:",optional"`
 	Purchase Purchase
 	HTTP     HTTP
+	// Flow is flow control; see docs/flow.md.
+	Flow flow.GatewayConfig
 }
 
 // Purchase bounds the purchase path.

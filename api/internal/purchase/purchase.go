@@ -85,6 +85,9 @@ func (d *Desk) reserve(calls []*orderpb.ReserveCall) ([]*orderpb.ReserveOutcome,
 	if err == nil {
 		return resp.GetOutcomes(), nil
 	}
+	if errs.CodeOf(err) == errs.RateLimited {
+		return nil, err // flow control held the whole message before the service saw it
+	}
 	if neverSent(err, &sentTo) {
 		return nil, unavailable(err, "the order service cannot be reached")
 	}
@@ -108,7 +111,7 @@ func refusal(err error) error {
 		return e
 	case errors.Is(err, gather.ErrClosed):
 		return unavailable(err, "the gateway is shutting down")
-	case errs.CodeOf(err) == errs.Unavailable:
+	case errs.CodeOf(err) == errs.Unavailable, errs.CodeOf(err) == errs.RateLimited:
 		return err
 	default:
 		return unknown(err)

@@ -178,6 +178,17 @@ func TestWhatNeverLeftIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestWhatWasHeldIsRateLimited: flow control of the order service holds a message before anything is
+// reserved, so that its callers need not ask again with their keys.
+func TestWhatWasHeldIsRateLimited(t *testing.T) {
+	held := &errs.Error{Code: errs.RateLimited, RetryAfter: time.Second}
+	d := desk(t, reserver{sent: true, reply: func(context.Context, []*orderpb.ReserveCall) ([]*orderpb.ReserveOutcome, error) { return nil, held }}, small())
+	_, err := d.Buy(context.Background(), &orderpb.ReserveCall{})
+	if e := errs.From(err); e.Code != errs.RateLimited || e.RetryAfter != time.Second {
+		t.Errorf("got %v", err)
+	}
+}
+
 // blocked is a desk whose only lane is taken by one call until release is called.
 func blocked(t *testing.T, cfg Config) (d *Desk, inFlight chan error, release func()) {
 	t.Helper()

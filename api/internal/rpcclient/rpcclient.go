@@ -36,11 +36,13 @@ const (
 // New makes a connection that is opened in the background, so that the order in which services start
 // does not matter. Every unary call has go-zero's breaker and its timeout, streams have neither; what
 // comes back are *errs.Error, the unavailable ones behind the name of the link. secure is nil for plain
-// connections; names resolve Targets of schemes that gRPC does not know. New fails only on a configuration that names no server, or no one name for several.
+// connections; guard, where it is not nil, is asked before each unary call and sees its *errs.Error; names
+// resolve Targets of schemes that gRPC does not know. New fails only on a configuration that names no
+// server, or no one name for several.
 //
 // Over TLS a service needs a certificate for the host of its one endpoint, for what Target names
 // (order.rpc in nacos:///order.rpc), or for the ServerName that secure has.
-func New(link string, c zrpc.RpcClientConf, secure *tlsconf.Client, names ...resolver.Builder) (zrpc.Client, error) {
+func New(link string, c zrpc.RpcClientConf, secure *tlsconf.Client, guard grpc.UnaryClientInterceptor, names ...resolver.Builder) (zrpc.Client, error) {
 	c.NonBlock = true
 	if c.Timeout <= 0 {
 		c.Timeout = defaultTimeout
@@ -56,7 +58,7 @@ func New(link string, c zrpc.RpcClientConf, secure *tlsconf.Client, names ...res
 	}
 	options := []zrpc.ClientOption{
 		// These two come before the chain that zrpc builds; its own options would come after it.
-		zrpc.WithDialOption(grpc.WithUnaryInterceptor(named(link))),
+		zrpc.WithDialOption(grpc.WithUnaryInterceptor(named(link, guard))),
 		zrpc.WithDialOption(grpc.WithStreamInterceptor(transport.StreamClientInterceptor)),
 		zrpc.WithDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: c.KeepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true,
@@ -84,9 +86,17 @@ func New(link string, c zrpc.RpcClientConf, secure *tlsconf.Client, names ...res
 }
 
 // named is transport's interceptor; that a service could not be asked is an error which names the link.
-func named(link string) grpc.UnaryClientInterceptor {
+func named(link string, guard grpc.UnaryClientInterceptor) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		err := transport.UnaryClientInterceptor(ctx, method, req, reply, cc, invoker, opts...)
+		call := func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, opts ...grpc.CallOption) error {
+			return transport.UnaryClientInterceptor(ctx, method, req, reply, cc, invoker, opts...)
+		}
+		var err error
+		if guard == nil {
+			err = call(ctx, method, req, reply, cc, opts...)
+		} else {
+			err = guard(ctx, method, req, reply, cc, call, opts...)
+		}
 		if errs.CodeOf(err) == errs.Unavailable {
 			return fmt.Errorf("%s: %w", link, err)
 		}

@@ -56,7 +56,7 @@ func ask(t *testing.T, cfg tlsconf.Config, target zrpc.RpcClientConf) error {
 		t.Fatal(err)
 	}
 	target.Timeout = 10_000
-	client, err := rpcclient.New("UserRPC", target, secure)
+	client, err := rpcclient.New("UserRPC", target, secure, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,10 +128,10 @@ func TestConfigurationsThatCannotWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := rpcclient.New("UserRPC", zrpc.RpcClientConf{}, nil); err == nil {
+	if _, err := rpcclient.New("UserRPC", zrpc.RpcClientConf{}, nil, nil); err == nil {
 		t.Error("no server was taken")
 	}
-	_, err = rpcclient.New("UserRPC", zrpc.RpcClientConf{Endpoints: []string{"a:1", "b:1"}}, secure)
+	_, err = rpcclient.New("UserRPC", zrpc.RpcClientConf{Endpoints: []string{"a:1", "b:1"}}, secure, nil)
 	if err == nil || !strings.Contains(err.Error(), "ServerName") {
 		t.Errorf("several names: %v", err)
 	}

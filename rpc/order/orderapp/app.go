@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
@@ -251,9 +252,13 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 		svcCtx := &svc.ServiceContext{
 			Reserver: reserver, Orders: orders, Sales: sales, Payments: payments, Auditor: auditor, Health: health.parts,
 		}
+		guard, err := newGuard(cfg, p)
+		if err != nil {
+			return nil, err
+		}
 		rpc, err := rpcserver.New(withTimeouts(cfg), func(g *grpc.Server) {
 			orderpb.RegisterOrderServiceServer(g, server.NewOrderServiceServer(svcCtx))
-		}, rpcserver.WithTLS(cfg.TLS), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
+		}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 		if err != nil {
 			return nil, err
 		}
@@ -261,6 +266,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 			lifecycle.Module{Name: "payment provider", Stop: func(context.Context) error { provider.Close(); return nil }},
 			lifecycle.Module{Name: "order watch", Start: func(context.Context) error { orders.Start(); return nil }, Stop: orders.Stop},
 			lifecycle.Module{Name: "reserver", Stop: reserver.Close},
+			lifecycle.Module{Name: "flow", Start: guard.Start, Stop: guard.Stop},
 			lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: func(ctx context.Context) error {
 				orders.EndWatches()
 				return rpc.Stop(ctx)
@@ -270,6 +276,15 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	}
 	app.group = lifecycle.New(modules...)
 	return app, nil
+}
+
+// newGuard makes the service's flow control, which the registry may push rules to.
+func newGuard(cfg Config, p process.Process) (*flow.Guard, error) {
+	var source flow.Source
+	if p.Registry != nil {
+		source = p.Registry
+	}
+	return flow.NewRPC(cfg.Flow, cfg.Name, source, &orderpb.OrderService_ServiceDesc)
 }
 
 // withTimeouts gives the calls that may take long what they need; Timeout bounds the others.

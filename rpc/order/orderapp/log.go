@@ -7,6 +7,9 @@ import (
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
+// slogFrames are those between a caller of slog and logx: Handle and two of slog's own.
+const slogFrames = 3
+
 // logHandler hands the domain's log records to go-zero's logger.
 type logHandler struct{ fields []logx.LogField }
 
@@ -20,7 +23,7 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 		fields = append(fields, field(a))
 		return true
 	})
-	l := logx.WithContext(ctx)
+	l := logx.WithContext(ctx).WithCallerSkip(slogFrames)
 	switch {
 	case r.Level >= slog.LevelError:
 		l.Errorw(r.Message, fields...)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
@@ -46,10 +47,15 @@ func New(cfg Config, p process.Process) (*App, error) {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
+	guard, err := newGuard(cfg, p)
+	if err != nil {
+		_ = sqldb.Close(db) // nothing was connected yet
+		return nil, err
+	}
 	app := new(App)
 	rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
 		productpb.RegisterProductServiceServer(g, server.NewProductServiceServer(svc.NewServiceContext(products)))
-	}, rpcserver.WithTLS(cfg.TLS), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
+	}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 	if err != nil {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
@@ -63,10 +69,20 @@ func New(cfg Config, p process.Process) (*App, error) {
 			p.Board.Report(process.Ping("mysql", products.Ping))
 			return nil
 		}},
+		lifecycle.Module{Name: "flow", Start: guard.Start, Stop: guard.Stop},
 		lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: rpc.Stop},
 		p.Registration(cfg.Name, cfg.ListenOn),
 	)
 	return app, nil
+}
+
+// newGuard makes the service's flow control, which the registry may push rules to.
+func newGuard(cfg Config, p process.Process) (*flow.Guard, error) {
+	var source flow.Source
+	if p.Registry != nil {
+		source = p.Registry
+	}
+	return flow.NewRPC(cfg.Flow, cfg.Name, source, &productpb.ProductService_ServiceDesc)
 }
 
 func schema(ctx context.Context, cfg Config, db *gorm.DB) error {

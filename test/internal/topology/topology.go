@@ -211,6 +211,7 @@ func (p *Topology) process(t testing.TB, name string, instance int, topic string
 	}
 	set := []string{
 		"Admin.Listen=" + process.Admin, "Registry.Servers=[" + p.Nacos.Addr() + "]", "Registry.Group=" + p.Group,
+		"LogShip.Brokers=[" + strings.Join(p.Kafka, ",") + "]", "LogShip.Topic=logs-of-" + p.Group,
 		fmt.Sprintf("Instance.Zone=zone-%d", instance),
 	}
 	switch service {

@@ -4,6 +4,7 @@ package config
 import (
 	"time"
 
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/tlsconf"
@@ -32,6 +33,8 @@ type Config struct {
 	// TLS is what the service listens with; with CAFile it answers only callers whose certificate these
 	// authorities signed.
 	TLS tlsconf.Config `json:",optional"`
+	// Flow is flow control; see docs/flow.md.
+	Flow flow.Config
 	// Roles are what this process does.
 	Roles    []string `json:",default=[rpc,relay,writer,expirer]"`
 	Database sqldb.Config

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/tlsconf"
@@ -14,7 +15,9 @@ type Config struct {
 	process.Config
 	// TLS is what the service listens with; with CAFile it answers only callers whose certificate these
 	// authorities signed.
-	TLS      tlsconf.Config `json:",optional"`
+	TLS tlsconf.Config `json:",optional"`
+	// Flow is flow control; see docs/flow.md.
+	Flow     flow.Config
 	Database sqldb.Config
 	// Migrate brings the schema up to date at the start; without it the service waits until another has.
 	Migrate bool `json:",default=true"`
