@@ -18,11 +18,11 @@ type Addresses struct{ trusted, unlimited []netip.Prefix }
 func NewAddresses(trusted, unlimited []string) (Addresses, error) {
 	t, err := prefixes(trusted)
 	if err != nil {
-		return Addresses{}, fmt.Errorf("TrustedProxies: %w", err)
+		return Addresses{}, fmt.Errorf("flow: TrustedProxies: %w", err)
 	}
 	u, err := prefixes(unlimited)
 	if err != nil {
-		return Addresses{}, fmt.Errorf("Unlimited: %w", err)
+		return Addresses{}, fmt.Errorf("flow: Unlimited: %w", err)
 	}
 	return Addresses{t, u}, nil
 }

@@ -69,8 +69,14 @@ func Main(run func(ctx context.Context, args []string, out io.Writer) error, arg
 // settings collects a flag that may be given again and again.
 type settings []string
 
-func (s *settings) String() string     { return strings.Join(*s, " ") }
-func (s *settings) Set(v string) error { *s = append(*s, v); return nil }
+// String implements flag.Value.
+func (s *settings) String() string { return strings.Join(*s, " ") }
+
+// Set implements flag.Value.
+func (s *settings) Set(v string) error {
+	*s = append(*s, v)
+	return nil
+}
 
 // Run runs a service by its command line until ctx ends or the service fails, then drains it for at
 // most Drain. See the flags for what else it does.
@@ -237,7 +243,7 @@ func (r *runner[C]) run(ctx context.Context) (err error) {
 // stoppedEarly drops the error of a start that was asked to end: that is no failure.
 func stoppedEarly(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it is the end that was asked for
 	}
 	return err
 }
