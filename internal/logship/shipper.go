@@ -16,6 +16,9 @@ const (
 	// minBackoff and maxBackoff bound the wait after a failure.
 	minBackoff = 50 * time.Millisecond
 	maxBackoff = 5 * time.Second
+	// quietAttempts pass before anything is said, about a second and a half: a topic that was just made, or
+	// whose leader moves, is no trouble.
+	quietAttempts = 5
 )
 
 // The reasons for which lines are dropped.
@@ -207,7 +210,9 @@ func (s *Shipper) ship(batch []entry) {
 			s.ship(batch[half:])
 			return
 		}
-		s.ill(err)
+		if attempt >= quietAttempts {
+			s.ill(err)
+		}
 		s.partitions = 0
 		s.shift++
 		s.to.refresh()

@@ -186,7 +186,7 @@ func TestItSaysOnceThatKafkaIsAway(t *testing.T) {
 	s := newShipper(testConfig(), origin, k, said)
 	s.Start()
 	s.Offer(time.Now(), []byte("a line"))
-	eventually(t, "several attempts", func() bool { return k.called() > 4 })
+	eventually(t, "several attempts", func() bool { return k.called() > quietAttempts+2 })
 	k.set(nil)
 	eventually(t, "the line is shipped", func() bool { return s.Shipped() == 1 })
 	must(t, s.Stop(t.Context()))
@@ -199,6 +199,25 @@ func TestItSaysOnceThatKafkaIsAway(t *testing.T) {
 		if err != nil || l.Level != want || l.Service != "order" {
 			t.Errorf("line %q: %v", lines[i], err)
 		}
+	}
+}
+
+// A topic that was just made is no trouble worth a word.
+func TestAShortTroubleIsNotSaid(t *testing.T) {
+	k, said := new(fakeKafka), new(buffer)
+	k.set(func([]entry) error {
+		if k.called() < 2 {
+			return errAway
+		}
+		return nil
+	})
+	s := newShipper(testConfig(), origin, k, said)
+	s.Start()
+	s.Offer(time.Now(), []byte("a line"))
+	eventually(t, "the line is shipped", func() bool { return s.Shipped() == 1 })
+	must(t, s.Stop(t.Context()))
+	if said.String() != "" {
+		t.Errorf("it said %q", said)
 	}
 }
 

@@ -94,6 +94,8 @@ func (c *complaint) report(message, subject string, err error) {
 	switch {
 	case errors.Is(err, errConnecting):
 		return // no trouble yet
+	case errors.Is(err, ErrNoDocument) && !c.standing:
+		logx.Infow("nacos: there is no such document, what is built in holds", logx.Field("subject", subject))
 	case err != nil && !c.standing:
 		logx.Errorw(message, logx.Field("subject", subject), logx.Field("error", err))
 	case err == nil && c.standing:
