@@ -3,13 +3,9 @@ package logship
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
-
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
@@ -41,17 +37,7 @@ type Config struct {
 
 	// TLS is how the brokers are reached; CertFile and KeyFile are this client's where they ask for one.
 	TLS  tlsconf.Config `json:",optional"`
-	SASL SASL           `json:",optional"`
-}
-
-// SASL is how this client proves who it is.
-type SASL struct {
-	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or empty for none. PLAIN sends the password
-	// itself, so it needs TLS.
-	Mechanism string `json:",optional,options=|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512"`
-	// Username and Password come from the environment.
-	Username string `json:",optional,env=SECKILL_KAFKA_USERNAME"`
-	Password string `json:",optional,env=SECKILL_KAFKA_PASSWORD"`
+	SASL kafkaconn.SASL `json:",optional"`
 }
 
 // Enabled tells whether lines are shipped.
@@ -93,13 +79,8 @@ func or[T comparable](v, def T) T {
 
 // check expects the defaults to be in place.
 func (c Config) check() error {
-	if len(c.Brokers) == 0 {
-		return errors.New("logship: no brokers")
-	}
-	for _, b := range c.Brokers {
-		if _, _, err := net.SplitHostPort(b); err != nil {
-			return fmt.Errorf("logship: broker %q: %w", b, err)
-		}
+	if err := kafkaconn.CheckBrokers(c.Brokers); err != nil {
+		return fmt.Errorf("logship: %w", err)
 	}
 	for name, d := range map[string]time.Duration{
 		"Retention": c.Retention, "Linger": c.Linger, "FlushTimeout": c.FlushTimeout,
@@ -113,24 +94,4 @@ func (c Config) check() error {
 		return errors.New("logship: Partitions, Replication, QueueLines and QueueBytes must be at least 1")
 	}
 	return nil
-}
-
-func (s SASL) mechanism(encrypted bool) (sasl.Mechanism, error) {
-	if s.Mechanism != "" && (s.Username == "" || s.Password == "") {
-		return nil, fmt.Errorf("logship: SASL %s needs SECKILL_KAFKA_USERNAME and SECKILL_KAFKA_PASSWORD", s.Mechanism)
-	}
-	switch s.Mechanism {
-	case "":
-		return nil, nil
-	case "PLAIN":
-		if !encrypted {
-			return nil, errors.New("logship: SASL PLAIN without TLS would send the password in clear")
-		}
-		return plain.Mechanism{Username: s.Username, Password: s.Password}, nil
-	case "SCRAM-SHA-256":
-		return scram.Mechanism(scram.SHA256, s.Username, s.Password)
-	case "SCRAM-SHA-512":
-		return scram.Mechanism(scram.SHA512, s.Username, s.Password)
-	}
-	return nil, fmt.Errorf("logship: unknown SASL mechanism %q", s.Mechanism)
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/segmentio/kafka-go/protocol"
 )
 
@@ -27,7 +29,7 @@ type cluster struct {
 	cfg       Config
 	transport *kafka.Transport
 	client    *kafka.Client
-	conns     *connSet
+	conns     *kafkaconn.Conns
 }
 
 func newCluster(cfg Config) (*cluster, error) {
@@ -39,13 +41,13 @@ func newCluster(cfg Config) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("logship: TLS: %w", err)
 	}
-	mechanism, err := cfg.SASL.mechanism(secure != nil)
+	mechanism, err := cfg.SASL.Of(secure != nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("logship: %w", err)
 	}
-	conns := &connSet{timeout: cfg.DialTimeout, secure: secure}
+	conns := kafkaconn.New(cfg.DialTimeout, secure)
 	transport := &kafka.Transport{
-		Dial: conns.dial,
+		Dial: conns.Dial,
 		// One attempt goes through the brokers one after another until one answers.
 		DialTimeout: cfg.DialTimeout * time.Duration(len(cfg.Brokers)+1),
 		IdleTimeout: idleTimeout, MetadataTTL: metadataTTL, MetadataTopics: []string{cfg.Topic},
@@ -59,7 +61,7 @@ func newCluster(cfg Config) (*cluster, error) {
 
 func (c *cluster) close() {
 	c.transport.CloseIdleConnections()
-	c.conns.closeAll()
+	c.conns.CloseAll()
 }
 
 // refresh makes the next request look the leaders up anew.

@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go"
 	"go.uber.org/goleak"
 
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/testservers"
 )
 
@@ -268,8 +269,8 @@ func TestConfigIsChecked(t *testing.T) {
 		"no port":             {Brokers: []string{"kafka"}},
 		"a negative queue":    {Brokers: []string{"kafka:1"}, QueueLines: -1},
 		"a negative linger":   {Brokers: []string{"kafka:1"}, Linger: -1},
-		"no password":         {Brokers: []string{"kafka:1"}, SASL: SASL{Mechanism: "SCRAM-SHA-256", Username: "a"}},
-		"a password in clear": {Brokers: []string{"kafka:1"}, SASL: SASL{Mechanism: "PLAIN", Username: "a", Password: "b"}},
+		"no password":         {Brokers: []string{"kafka:1"}, SASL: kafkaconn.SASL{Mechanism: "SCRAM-SHA-256", Username: "a"}},
+		"a password in clear": {Brokers: []string{"kafka:1"}, SASL: kafkaconn.SASL{Mechanism: "PLAIN", Username: "a", Password: "b"}},
 	} {
 		if _, err := NewShipper(cfg, origin, new(buffer)); err == nil {
 			t.Errorf("%s: no error", name)

@@ -45,10 +45,19 @@ func OwnMariaDB(t testing.TB) *Server {
 // program is as with Kafka.
 func OwnKafka(t testing.TB) *Server {
 	t.Helper()
-	k, err := startKafka(nil)
+	return ownKafka(t, nil)
+}
+
+// ownKafka is OwnKafka; with security its Addr is the listener that demands it.
+func ownKafka(t testing.TB, security *kafkaSecurity) *Server {
+	t.Helper()
+	k, err := startKafka(security)
 	require(t, "Kafka", err)
 	s := own(t, "Kafka", k.stop)
 	s.Addr = k.addr
+	if security != nil {
+		s.Addr = k.secureAddr
+	}
 	s.kill = func() error { return k.process.kill() }
 	s.restart = func() (err error) {
 		if k.process, err = k.process.again(); err != nil {

@@ -63,18 +63,7 @@ func SecureMariaDB(t testing.TB, authority *Authority, server Pair) *Server {
 // and SecureUser's password by SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.
 func SecureKafka(t testing.TB, authority *Authority, server Pair) *Server {
 	t.Helper()
-	k, err := startKafka(&kafkaSecurity{authority: authority, server: server})
-	require(t, "Kafka", err)
-	s := own(t, "Kafka", k.stop)
-	s.Addr = k.secureAddr
-	s.kill = func() error { return k.process.kill() }
-	s.restart = func() (err error) {
-		if k.process, err = k.process.again(); err != nil {
-			return err
-		}
-		return k.process.await(kafkaStartLimit, k.answers)
-	}
-	return s
+	return ownKafka(t, &kafkaSecurity{authority: authority, server: server})
 }
 
 // kafkaSecurity is the broker's side of TLS and SASL.

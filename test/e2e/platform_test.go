@@ -244,17 +244,7 @@ func (p *platform) audit(args ...string) string {
 // eventually polls a condition until it holds.
 func eventually(t testing.TB, within time.Duration, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		err := f()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s: %v", what, within, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	topology.Eventually(t, within, what, f)
 }
 
 // syncBuffer collects a process's output while others read it.

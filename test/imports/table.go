@@ -50,7 +50,7 @@ func Table() []Layer {
 			// Every process is its caller, so that it knows no service.
 			Name: "logship", Dirs: []string{"internal/logship"},
 			Allow: []string{
-				std, module + "internal/tlsconf", "github.com/segmentio/kafka-go", "github.com/go-json-experiment/json",
+				std, module + "internal/kafkaconn", module + "internal/tlsconf", "github.com/segmentio/kafka-go", "github.com/go-json-experiment/json",
 				"github.com/zeromicro/go-zero/core/logx", "github.com/prometheus/client_golang/prometheus",
 			},
 		},
@@ -170,7 +170,7 @@ func adapters() []Layer {
 	sql := []string{module + "internal/sqldb", "gorm.io/gorm"}
 	return []Layer{
 		adapter("rpc/order/internal/redisstock", "order", module+"internal/tlsconf", "github.com/redis/go-redis/v9"),
-		adapter("rpc/order/internal/kafkaevents", "order", module+"internal/tlsconf",
+		adapter("rpc/order/internal/kafkaevents", "order", module+"internal/tlsconf", module+"internal/kafkaconn",
 			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
 		adapter("rpc/order/internal/mysqlorders", "order", append(sql[:2:2], module+"internal/failpoint")...),
 		adapter("rpc/order/internal/sandboxpay", "order"),

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 )
 
 const (
@@ -28,7 +30,7 @@ type cluster struct {
 	transport *kafka.Transport
 	client    *kafka.Client
 	dialer    *kafka.Dialer
-	conns     *connSet
+	conns     *kafkaconn.Conns
 
 	mu        sync.Mutex
 	refreshed time.Time
@@ -43,13 +45,13 @@ func newCluster(cfg Config) (*cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafkaevents: TLS: %w", err)
 	}
-	mechanism, err := cfg.SASL.mechanism(secure != nil)
+	mechanism, err := cfg.SASL.Of(secure != nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("kafkaevents: %w", err)
 	}
-	conns := &connSet{timeout: cfg.DialTimeout, secure: secure}
+	conns := kafkaconn.New(cfg.DialTimeout, secure)
 	transport := &kafka.Transport{
-		Dial: conns.dial,
+		Dial: conns.Dial,
 		// One attempt goes through the brokers one after another until one answers.
 		DialTimeout:    cfg.DialTimeout * time.Duration(len(cfg.Brokers)+1),
 		IdleTimeout:    idleTimeout,
@@ -64,14 +66,14 @@ func newCluster(cfg Config) (*cluster, error) {
 		// context allows.
 		client: &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Timeout: cfg.RequestTimeout, Transport: transport},
 		dialer: &kafka.Dialer{
-			ClientID: cfg.ClientID, Timeout: cfg.DialTimeout, DialFunc: conns.dial, SASLMechanism: mechanism,
+			ClientID: cfg.ClientID, Timeout: cfg.DialTimeout, DialFunc: conns.Dial, SASLMechanism: mechanism,
 		},
 	}, nil
 }
 
 func (c *cluster) close() {
 	c.transport.CloseIdleConnections()
-	c.conns.closeAll()
+	c.conns.CloseAll()
 }
 
 // refresh makes the next request look the leaders up anew. kafka-go offers no other way than to

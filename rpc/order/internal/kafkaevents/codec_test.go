@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
@@ -182,7 +183,7 @@ func TestConfig(t *testing.T) {
 		"no such CA":      func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, CAFile: "/does/not/exist"} },
 		"a key alone":     func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, KeyFile: "/does/not/exist"} },
 		"a CA that is no": func(c *Config) { c.TLS = tlsconf.Config{Enabled: true, CAFile: "/dev/null"} },
-		"no password":     func(c *Config) { c.SASL = SASL{Mechanism: "SCRAM-SHA-256", Username: "u"} },
+		"no password":     func(c *Config) { c.SASL = kafkaconn.SASL{Mechanism: "SCRAM-SHA-256", Username: "u"} },
 	} {
 		bad := good
 		change(&bad)

@@ -3,13 +3,9 @@ package kafkaevents
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
-
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
@@ -60,17 +56,7 @@ type Config struct {
 
 	// TLS is how the brokers are reached; CertFile and KeyFile are this client's where they ask for one.
 	TLS  tlsconf.Config `json:",optional"`
-	SASL SASL           `json:",optional"`
-}
-
-// SASL is how this client proves who it is.
-type SASL struct {
-	// Mechanism is PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, or empty for none. PLAIN sends the password
-	// itself, so it needs TLS.
-	Mechanism string `json:",optional,options=|PLAIN|SCRAM-SHA-256|SCRAM-SHA-512"`
-	// Username and Password come from the environment.
-	Username string `json:",optional,env=SECKILL_KAFKA_USERNAME"`
-	Password string `json:",optional,env=SECKILL_KAFKA_PASSWORD"`
+	SASL kafkaconn.SASL `json:",optional"`
 }
 
 // The defaults of Config's fields.
@@ -112,13 +98,8 @@ func or[T comparable](v, def T) T {
 
 // check expects the defaults to be in place.
 func (c Config) check() error {
-	if len(c.Brokers) == 0 {
-		return errors.New("kafkaevents: no brokers")
-	}
-	for _, b := range c.Brokers {
-		if _, _, err := net.SplitHostPort(b); err != nil {
-			return fmt.Errorf("kafkaevents: broker %q: %w", b, err)
-		}
+	if err := kafkaconn.CheckBrokers(c.Brokers); err != nil {
+		return fmt.Errorf("kafkaevents: %w", err)
 	}
 	for name, d := range map[string]time.Duration{
 		"Retention": c.Retention, "DeadRetention": c.DeadRetention, "DialTimeout": c.DialTimeout,
@@ -142,24 +123,4 @@ func (c Config) check() error {
 		return errors.New("kafkaevents: DeadTopic and Topic must differ")
 	}
 	return nil
-}
-
-func (s SASL) mechanism(encrypted bool) (sasl.Mechanism, error) {
-	if s.Mechanism != "" && (s.Username == "" || s.Password == "") {
-		return nil, fmt.Errorf("kafkaevents: SASL %s needs SECKILL_KAFKA_USERNAME and SECKILL_KAFKA_PASSWORD", s.Mechanism)
-	}
-	switch s.Mechanism {
-	case "":
-		return nil, nil
-	case "PLAIN":
-		if !encrypted {
-			return nil, errors.New("kafkaevents: SASL PLAIN without TLS would send the password in clear")
-		}
-		return plain.Mechanism{Username: s.Username, Password: s.Password}, nil
-	case "SCRAM-SHA-256":
-		return scram.Mechanism(scram.SHA256, s.Username, s.Password)
-	case "SCRAM-SHA-512":
-		return scram.Mechanism(scram.SHA512, s.Username, s.Password)
-	}
-	return nil, fmt.Errorf("kafkaevents: unknown SASL mechanism %q", s.Mechanism)
 }

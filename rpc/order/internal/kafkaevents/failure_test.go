@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/seckill-go/seckill/internal/embedded"
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
@@ -334,7 +335,7 @@ func TestTLSAndSASL(t *testing.T) {
 		kfake.Superuser("PLAIN", "plain", "secret-1"), kfake.Superuser("SCRAM-SHA-256", "s256", "secret-2"), kfake.Superuser("SCRAM-SHA-512", "s512", "secret-3"))
 	base := configAt(fake.ListenAddrs()[0], 2)
 	base.TLS = tlsconf.Config{Enabled: true, CAFile: authority.File}
-	for _, s := range []SASL{
+	for _, s := range []kafkaconn.SASL{
 		{Mechanism: "PLAIN", Username: "plain", Password: "secret-1"},
 		{Mechanism: "SCRAM-SHA-256", Username: "s256", Password: "secret-2"},
 		{Mechanism: "SCRAM-SHA-512", Username: "s512", Password: "secret-3"},
@@ -346,7 +347,7 @@ func TestTLSAndSASL(t *testing.T) {
 		fetchAll(t, newFeed(t, cfg, FeedHooks{}), 1)
 	}
 	wrong := base
-	wrong.SASL = SASL{Mechanism: "SCRAM-SHA-256", Username: "s256", Password: "wrong-password"}
+	wrong.SASL = kafkaconn.SASL{Mechanism: "SCRAM-SHA-256", Username: "s256", Password: "wrong-password"}
 	err = newPublisher(t, wrong).Publish(within(t, 2*time.Second), events(t, 1, 2, 1))
 	if err == nil || strings.Contains(err.Error(), "wrong-password") {
 		t.Fatalf("with a wrong password: %v", err)

@@ -195,7 +195,7 @@ func (f *Feed) Close() error {
 		select {
 		case <-done:
 		case <-timer.C: // a coordinator that does not answer is not waited for
-			f.cluster.conns.closeAll()
+			f.cluster.conns.CloseAll()
 			<-done
 		}
 	}

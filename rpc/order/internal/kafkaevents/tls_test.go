@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/kafkaconn"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/tlsconf"
 )
@@ -17,7 +18,7 @@ func TestTLSAndPasswords(t *testing.T) {
 	plain := testservers.Kafka(t)[0]
 	good := configAt(server.Addr, 2)
 	good.TLS = tlsconf.Config{Enabled: true, CAFile: authority.File, CertFile: me.CertFile, KeyFile: me.KeyFile}
-	good.SASL = SASL{Mechanism: "SCRAM-SHA-512", Username: testservers.SecureUser, Password: testservers.SecurePassword}
+	good.SASL = kafkaconn.SASL{Mechanism: "SCRAM-SHA-512", Username: testservers.SecureUser, Password: testservers.SecurePassword}
 
 	for _, mechanism := range []string{"SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"} {
 		t.Run(mechanism, func(t *testing.T) {
@@ -42,7 +43,7 @@ func TestTLSAndPasswords(t *testing.T) {
 	}{
 		{"another password", func(c *Config) { c.SASL.Password = "wrong" }, "SASL Authentication Failed"},
 		{"another user", func(c *Config) { c.SASL.Username = "nobody" }, "SASL Authentication Failed"},
-		{"no SASL", func(c *Config) { c.SASL = SASL{} }, ""},
+		{"no SASL", func(c *Config) { c.SASL = kafkaconn.SASL{} }, ""},
 		{"another authority", func(c *Config) { c.TLS.CAFile = other.File }, "unknown authority"},
 		{"another name", func(c *Config) { c.TLS.ServerName = "kafka.example" }, "kafka.example"},
 		{"no certificate", func(c *Config) { c.TLS.CertFile, c.TLS.KeyFile = "", "" }, ""},

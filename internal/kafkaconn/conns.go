@@ -1,4 +1,6 @@
-package kafkaevents
+// Package kafkaconn is what every client of Kafka in the platform has in common: its connections, over TLS
+// where that is configured, and how it proves who it is.
+package kafkaconn
 
 import (
 	"context"
@@ -9,12 +11,12 @@ import (
 	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
-// connSet knows the open connections, since kafka-go keeps those with a request under way until it
+// Conns knows the open connections, since kafka-go keeps those with a request under way until it
 // is answered: closing them is the only way to end its goroutines at once. It makes TLS itself, within
 // the limit of one attempt, from the files as they are then: kafka-go would keep the first ones.
-type connSet struct {
+type Conns struct {
 	timeout time.Duration
-	secure  *tlsconf.Client // nil without TLS
+	secure  *tlsconf.Client
 
 	mu     sync.Mutex
 	open   map[*trackedConn]struct{}
@@ -23,10 +25,18 @@ type connSet struct {
 
 type trackedConn struct {
 	net.Conn
-	set *connSet
+	set *Conns
 }
 
-func (s *connSet) dial(ctx context.Context, network, address string) (net.Conn, error) {
+// New makes an empty set. timeout bounds one connection attempt, its TLS handshake included; secure is
+// nil for plain connections.
+func New(timeout time.Duration, secure *tlsconf.Client) *Conns {
+	return &Conns{timeout: timeout, secure: secure}
+}
+
+// Dial connects to an address (host:port), for kafka-go's Transport and Dialer. After CloseAll it gives
+// net.ErrClosed.
+func (s *Conns) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, network, address)
@@ -40,7 +50,7 @@ func (s *connSet) dial(ctx context.Context, network, address string) (net.Conn, 
 	return s.secure.Handshake(ctx, conn, address)
 }
 
-func (s *connSet) track(conn net.Conn) (net.Conn, error) {
+func (s *Conns) track(conn net.Conn) (net.Conn, error) {
 	t := &trackedConn{Conn: conn, set: s}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -63,8 +73,8 @@ func (t *trackedConn) Close() error {
 	return t.Conn.Close()
 }
 
-// closeAll closes every connection and refuses new ones.
-func (s *connSet) closeAll() {
+// CloseAll closes every connection and refuses new ones.
+func (s *Conns) CloseAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
