@@ -82,10 +82,10 @@ func (m *Minter) Mint(userID int64, role string, now time.Time) (string, error) 
 	}).SignedString(m.secret)
 }
 
-// Verifier checks access tokens.
+// Verifier checks access tokens. It is safe for concurrent use.
 type Verifier struct {
 	secret []byte
-	parser func(now time.Time) *jwt.Parser
+	quick  *quick
 }
 
 // NewVerifier refuses a secret of less than 32 bytes.
@@ -93,14 +93,7 @@ func NewVerifier(secret []byte) (*Verifier, error) {
 	if err := checkSecret(secret); err != nil {
 		return nil, err
 	}
-	return &Verifier{secret: secret, parser: func(now time.Time) *jwt.Parser {
-		return jwt.NewParser(
-			jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-			jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
-			jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-			jwt.WithLeeway(leeway), jwt.WithTimeFunc(func() time.Time { return now }),
-		)
-	}}, nil
+	return &Verifier{secret: secret, quick: newQuick(secret)}, nil
 }
 
 // Verify returns the claims of a token that is whole, ours and not expired at now; otherwise an
@@ -109,8 +102,22 @@ func (v *Verifier) Verify(token string, now time.Time) (Claims, error) {
 	if len(token) > maxToken {
 		return Claims{}, errs.New(errs.Unauthenticated, "the access token is too long")
 	}
+	if c, ok := v.quick.verify(token, now); ok {
+		return c, nil
+	}
+	return v.parse(token, now)
+}
+
+// parse is Verify for a token of any form.
+func (v *Verifier) parse(token string, now time.Time) (Claims, error) {
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+		jwt.WithLeeway(leeway), jwt.WithTimeFunc(func() time.Time { return now }),
+	)
 	var c wireClaims
-	_, err := v.parser(now).ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return v.secret, nil })
+	_, err := parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return v.secret, nil })
 	if err != nil {
 		if errors.Is(err, jwt.ErrTokenExpired) {
 			return Claims{}, errs.New(errs.Unauthenticated, "the access token has expired")
