@@ -147,10 +147,14 @@ func (r *Registration) set(state State, problem error) {
 	before := r.state
 	r.state, r.problem = state, problem
 	r.mu.Unlock()
-	if before != state {
-		logx.Infow("nacos: registration", logx.Field("service", r.instance.Service),
-			logx.Field("state", state), logx.Field("error", problem))
+	if before == state {
+		return
 	}
+	fields := []logx.LogField{logx.Field("service", r.instance.Service), logx.Field("state", state)}
+	if problem != nil {
+		fields = append(fields, logx.Field("error", problem))
+	}
+	logx.Infow("nacos: registration", fields...)
 }
 
 // keep registers over each new connection, and looks whether the server lists the instance.
