@@ -195,15 +195,7 @@ func TestPrometheusScrapesEveryProcess(t *testing.T) {
 
 // TestPrometheusConfig asks Prometheus' own checker.
 func TestPrometheusConfig(t *testing.T) {
-	promtool, err := exec.LookPath("promtool")
-	if err != nil {
-		if os.Getenv("SECKILL_REQUIRE_DEPLOY_TOOLS") != "" {
-			t.Fatal("promtool is missing: scripts/deploy-tools")
-		}
-		t.Skip("promtool is missing: scripts/deploy-tools")
-	}
-	out, err := exec.CommandContext(t.Context(), promtool, "check", "config", filepath.Join(root, "deploy/monitoring/prometheus/prometheus.yml")).CombinedOutput()
-	if err != nil {
+	if out, err := promtool(t, "check", "config", filepath.Join(root, "deploy/monitoring/prometheus/prometheus.yml")); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
