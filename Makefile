@@ -51,7 +51,7 @@ images: ## the images seckill/SERVICE:VERSION, with Docker (VERSION=v1.2.3, DOCK
 
 .PHONY: compose-check
 compose-check: $(TOOLS)/.built ## docker-compose.yml against the specification and its own rules
-	$(TESTSUM) -tier compose -dir test/compose -- -run 'File|Outside|EnvExample|Scrapes' ./...
+	$(TESTSUM) -tier compose -dir test/compose -- -run 'File|Outside|EnvExample|Scrapes|Monitoring|Expected' ./...
 
 .PHONY: generate
 generate: $(TOOLS)/.built ## write the code that the contracts (.api, .proto) generate
@@ -94,13 +94,13 @@ test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 
 # Without promtool the rest still runs; on a build server that is not enough.
 .PHONY: test-deploy
-test-deploy: $(TOOLS)/.built ## docker-compose.yml, the images' Dockerfile, what Prometheus scrapes
+test-deploy: $(TOOLS)/.built ## docker-compose.yml, the Dockerfile, what Prometheus scrapes, alerts, dashboards, runbook
 	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	$(TESTSUM) -tier deploy -dir test/compose -- ./...
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(bench$$|e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
@@ -126,12 +126,19 @@ test-servers: $(TOOLS)/.built ## end to end on real Redis, Kafka and MariaDB ser
 # after the other: each measures how soon calls succeed again.
 .PHONY: test-stack
 test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes, rolling restarts, Nacos away (SECKILL_TEST_LONG=1)
-	@if scripts/servers; then \
+	@if scripts/servers && scripts/deploy-tools; then \
 	  export SECKILL_TEST_ENGINES=stack SECKILL_REQUIRE_SERVERS=1; \
 	  $(TESTSUM) -tier registry -- -race $(GOTEST) -p 1 ./internal/registry ./internal/testservers && \
 	  $(TESTSUM) -tier stack -- $(GOTEST) -p 1 -timeout 20m ./test/e2e/... ./test/stack/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
+
+# What is measured fails when it misses its mark, so it belongs on a machine that does nothing else.
+BENCH ?= .
+.PHONY: bench
+bench: ## measure the platform on real servers beside an empty go-zero project (BENCH=Purchase, SECKILL_BENCH_ROUNDS=5)
+	@scripts/servers
+	SECKILL_REQUIRE_SERVERS=1 go test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 3h ./test/bench
 
 # Each mutant is a build and a run of the tests that must notice it: no part of `test`.
 .PHONY: test-mutants

@@ -59,6 +59,13 @@ func StopKafka() {
 	}
 }
 
+// longRun is set by LongRun.
+var longRun bool
+
+// LongRun has brokers that are started from now on compile their code as they do in production. It takes a
+// minute of load until that pays, so it is for benchmarks.
+func LongRun() { longRun = true }
+
 func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
@@ -97,8 +104,12 @@ func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 		return nil, err
 	}
 	// The quick compiler and collector: on few cores the broker must not take the tests' time.
+	level := "-XX:TieredStopAtLevel=1"
+	if longRun {
+		level = "-XX:TieredStopAtLevel=4"
+	}
 	vm := []string{
-		"-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true",
+		"-Xmx512m", "-XX:+UseSerialGC", level, "-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(dist, "libs", "*"),
 	}

@@ -23,7 +23,8 @@ import (
 // Secrets of a topology.
 const (
 	AdminPassword = "an admin password"
-	jwtSecret     = "a secret of access tokens for tests of the topology"
+	// JWTSecret signs the access tokens.
+	JWTSecret     = "a secret of access tokens for tests of the topology"
 	webhookSecret = "a secret of the payment provider for tests of the topology"
 )
 
@@ -106,7 +107,19 @@ var topologies atomic.Int64
 // Option changes how New prepares a topology.
 type Option func(*options)
 
-type options struct{ noSchema bool }
+type options struct {
+	noSchema bool
+	settings []string
+	kafka    []string
+}
+
+// WithSettings goes over every service's configuration file, as in LogShip.Brokers=[].
+func WithSettings(settings ...string) Option {
+	return func(o *options) { o.settings = append(o.settings, settings...) }
+}
+
+// WithKafka takes another Kafka than the test binary's shared one.
+func WithKafka(brokers ...string) Option { return func(o *options) { o.kafka = brokers } }
 
 // WithoutSchema leaves the database empty until Migrate.
 func WithoutSchema() Option { return func(o *options) { o.noSchema = true } }
@@ -122,16 +135,19 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 	if nacos == nil {
 		nacos = testservers.Nacos(t)
 	}
+	if o.kafka == nil {
+		o.kafka = testservers.Kafka(t)
+	}
 	n := topologies.Add(1)
 	p := &Topology{
 		Dir: t.TempDir(), Addr: testservers.FreeAddr(t), Bin: Build(t),
 		Redis: testservers.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec", "--repl-backlog-ttl", "0"),
-		Kafka: testservers.Kafka(t), DSN: testservers.MariaDB(t), Nacos: nacos,
+		Kafka: o.kafka, DSN: testservers.MariaDB(t), Nacos: nacos,
 		Zipkin: testservers.Zipkin(t), Group: fmt.Sprintf("topology-%d", n),
 		Processes: map[string][]*Process{},
 	}
 	p.env = []string{
-		"SECKILL_MYSQL_DSN=" + p.DSN, "SECKILL_JWT_SECRET=" + jwtSecret,
+		"SECKILL_MYSQL_DSN=" + p.DSN, "SECKILL_JWT_SECRET=" + JWTSecret,
 		"SECKILL_WEBHOOK_SECRET=" + webhookSecret, "SECKILL_ADMIN_PASSWORD=" + AdminPassword,
 	}
 	topic := fmt.Sprintf("orders-of-topology-%d", n)
@@ -140,12 +156,12 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 		"demoSaleId": "", "startedAt": time.Now().UTC(),
 	})
 	p.save(t, "secrets.json", map[string]any{
-		"jwtSecret": jwtSecret, "adminPassword": AdminPassword, "webhookSecret": webhookSecret,
+		"jwtSecret": JWTSecret, "adminPassword": AdminPassword, "webhookSecret": webhookSecret,
 	})
 	var gateways []*Process
 	for _, service := range Services {
 		for i := range instances {
-			process := p.process(t, service, i+1, topic)
+			process := p.process(t, service, i+1, topic, o.settings)
 			p.Processes[service] = append(p.Processes[service], process)
 			if service == "api" {
 				gateways = append(gateways, process)
@@ -202,7 +218,7 @@ func (p *Topology) migrate(t testing.TB, service string) {
 }
 
 // process prepares an instance by its service's own file, with addresses of its own.
-func (p *Topology) process(t testing.TB, name string, instance int, topic string) *Process {
+func (p *Topology) process(t testing.TB, name string, instance int, topic string, settings []string) *Process {
 	t.Helper()
 	service, role, _ := strings.Cut(name, "-")
 	process := &Process{
@@ -212,6 +228,7 @@ func (p *Topology) process(t testing.TB, name string, instance int, topic string
 	set := []string{
 		"Admin.Listen=" + process.Admin, "Registry.Servers=[" + p.Nacos.Addr() + "]", "Registry.Group=" + p.Group,
 		"LogShip.Brokers=[" + strings.Join(p.Kafka, ",") + "]", "LogShip.Topic=logs-of-" + p.Group,
+		"Tracing.Endpoint=" + p.Zipkin + "/api/v2/spans",
 		fmt.Sprintf("Instance.Zone=zone-%d", instance),
 	}
 	switch service {
@@ -234,7 +251,7 @@ func (p *Topology) process(t testing.TB, name string, instance int, topic string
 		set = append(set, "ListenOn="+process.Listen)
 	}
 	process.args = []string{"-f", file(service)}
-	for _, s := range set {
+	for _, s := range append(set, settings...) {
 		process.args = append(process.args, "-set", s)
 	}
 	return process
@@ -300,6 +317,16 @@ func (p *Topology) Kill() {
 
 // Env is what the processes get beside the test's own environment.
 func (p *Topology) Env() []string { return p.env }
+
+// Log is what every process has printed until now.
+func (p *Topology) Log(t testing.TB) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(p.Dir, "seckill.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
 
 func (p *Topology) tail() string {
 	b, err := os.ReadFile(filepath.Join(p.Dir, "seckill.log"))
