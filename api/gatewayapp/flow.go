@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/seckill-go/seckill/api/internal/caller"
+	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/zeromicro/go-zero/rest"
 	"github.com/zeromicro/go-zero/rest/httpx"
@@ -38,20 +39,24 @@ func (a *App) newGuard() (*flow.Guard, error) {
 	})
 }
 
-// guardedRouter holds each route below /api/ within its rules, as it is bound. What is there for
-// operators is always answered.
+// guardedRouter holds each route below /api/ within its rules, as it is bound, and has its spans called
+// by its name. What is there for operators is always answered, and has no spans. Every route is counted.
 type guardedRouter struct {
 	httpx.Router
-	guard *flow.Guard
+	guard   *flow.Guard
+	metrics *httpserve.Metrics
 }
 
 // Handle binds a route.
 func (g guardedRouter) Handle(method, path string, h http.Handler) error {
+	name := method + " " + path
 	if strings.HasPrefix(path, "/api/") {
-		name := method + " " + path
 		h = g.guard.HTTP(flow.HTTPRoute{Name: name, NeedsUser: !openRoutes[name], Stream: streams[name]}, h)
+		if !streams[name] { // a stream lasts for as long as its reader likes
+			h = httpserve.Routed(name, h)
+		}
 	}
-	return g.Router.Handle(method, path, h)
+	return g.Router.Handle(method, path, g.metrics.Route(method, path, streams[name], h))
 }
 
 // held puts flow control by user behind the middleware that verifies who asks.

@@ -17,6 +17,7 @@ import (
 	"github.com/seckill-go/seckill/api/internal/httpserve"
 	"github.com/seckill-go/seckill/api/internal/purchase"
 	"github.com/seckill-go/seckill/api/internal/rpcclient"
+	"github.com/seckill-go/seckill/api/internal/soldout"
 	"github.com/seckill-go/seckill/api/internal/svc"
 	"github.com/seckill-go/seckill/api/internal/watch"
 	"github.com/seckill-go/seckill/internal/accesstoken"
@@ -24,6 +25,7 @@ import (
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/tlsconf"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/order/orderservice"
 	"github.com/seckill-go/seckill/rpc/product/productservice"
 	"github.com/seckill-go/seckill/rpc/user/userservice"
@@ -77,8 +79,11 @@ type App struct {
 	clients  []zrpc.Client
 	services []service
 	desk     *purchase.Desk
+	memory   *soldout.Memory // nil when it is off
 	watches  *watch.Watcher
 	guard    *flow.Guard
+	tracer   *tracing.Tracer
+	meter    *meter
 	process  process.Process
 	listener net.Listener
 	// registration is a module of its own within this one.
@@ -104,7 +109,7 @@ func New(cfg Config, opts ...Option) (*App, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	app := &App{cfg: cfg, process: o.process, failed: make(chan error, 1)}
+	app := &App{cfg: cfg, process: o.process, meter: newMeter(), failed: make(chan error, 1)}
 	if err := app.assemble(o); err != nil {
 		return nil, errors.Join(fmt.Errorf("gateway: %w", err), app.closeClients())
 	}
@@ -117,6 +122,9 @@ func (a *App) assemble(o options) error {
 		return err
 	}
 	if a.guard, err = a.newGuard(); err != nil {
+		return err
+	}
+	if a.tracer, err = tracing.New(a.cfg.Tracing, tracing.ServiceName(a.cfg.Name)); err != nil {
 		return err
 	}
 	secure, err := a.cfg.RPCTLS.Client()
@@ -151,13 +159,18 @@ func (a *App) assemble(o options) error {
 			return err
 		}},
 	}
+	memory, err := a.newMemory(orderService)
+	if err != nil {
+		return err
+	}
 	p := a.cfg.Purchase
-	a.desk, err = purchase.New(orderService, purchase.Config{
-		Lanes: p.Lanes, MaxBatch: p.MaxBatch, MaxWaiting: p.MaxWaiting, Budget: p.Budget,
+	a.desk, err = purchase.New(meteredReserver{orderService, a.meter}, purchase.Config{
+		Lanes: p.Lanes, MaxBatch: p.MaxBatch, MaxWaiting: p.MaxWaiting, Budget: p.Budget, Tracer: a.tracer, Memory: memory,
 	})
 	if err != nil {
 		return err
 	}
+	a.meter.desk(a.desk)
 	a.watches, err = watch.New(orderService, watch.Config{
 		Heartbeat: a.cfg.HTTP.Heartbeat, FirstState: firstState, MinBackoff: minBackoff, MaxBackoff: maxBackoff,
 		MaxStreams: a.cfg.HTTP.MaxStreams,
@@ -179,7 +192,7 @@ func (a *App) assemble(o options) error {
 	}
 	a.server = &http.Server{
 		TLSConfig:         listen,
-		Handler:           httpserve.Edge(routed, &a.draining),
+		Handler:           httpserve.Edge(routed, &a.draining, a.tracer),
 		ReadHeaderTimeout: h.HeaderTimeout,
 		// It ends with the body: net/http lifts it then, so it cuts no stream and no long call.
 		ReadTimeout:    h.BodyTimeout,
@@ -196,11 +209,12 @@ func (a *App) connect(name string, c zrpc.RpcClientConf, secure *tlsconf.Client)
 	if a.process.Registry != nil {
 		names = append(names, a.process.Registry.ResolverBuilder())
 	}
-	client, err := rpcclient.New(name, c, secure, a.guard.UnaryClientInterceptor(name), names...)
+	client, err := rpcclient.New(name, c, secure, traced(a.tracer, name, a.guard.UnaryClientInterceptor(name)), names...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	a.clients = append(a.clients, client)
+	a.meter.link(name, client)
 	return client, nil
 }
 
@@ -208,7 +222,7 @@ func (a *App) connect(name string, c zrpc.RpcClientConf, secure *tlsconf.Client)
 // middleware is off; the router is ours, since go-zero's not-found handler brings more of it.
 func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handler, error) {
 	ctx.Authenticate = held(ctx.Authenticate, a.guard)
-	table := guardedRouter{router.NewRouter(), a.guard}
+	table := guardedRouter{router.NewRouter(), a.guard, a.meter.http}
 	server, err := rest.NewServer(rest.RestConf{
 		ServiceConf: gozero.ServiceConf{
 			Name: a.cfg.Name, Log: a.cfg.Log, Mode: gozero.ProMode,
@@ -219,8 +233,8 @@ func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handl
 	if err != nil {
 		return nil, err
 	}
-	table.SetNotFoundHandler(httpserve.NotFound(fallback))
-	table.SetNotAllowedHandler(httpserve.NotAllowed(server.Routes))
+	table.SetNotFoundHandler(a.meter.http.Unrouted(httpserve.NotFound(fallback)))
+	table.SetNotAllowedHandler(a.meter.http.Unrouted(httpserve.NotAllowed(server.Routes)))
 	handler.RegisterHandlers(server, ctx)
 	serverless, err := rest.NewServerless(server)
 	if err != nil {
@@ -231,6 +245,12 @@ func (a *App) routes(ctx *svc.ServiceContext, fallback http.Handler) (http.Handl
 
 // Start opens the port and serves until Stop. It fails when the port cannot be opened.
 func (a *App) Start(ctx context.Context) error {
+	if err := a.tracer.Start(ctx); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	if err := a.meter.start(ctx); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
 	if err := a.guard.Start(ctx); err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
@@ -240,6 +260,7 @@ func (a *App) Start(ctx context.Context) error {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	a.listener = listener
+	a.startMemory()
 	go func() {
 		defer close(a.failed)
 		if err := a.serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -319,7 +340,7 @@ func (a *App) Stop(ctx context.Context) error {
 	if err := a.desk.Close(drain); err != nil {
 		all = append(all, fmt.Errorf("gateway: purchases were cut off: %w", err))
 	}
-	return errors.Join(append(all, a.guard.Stop(ctx), a.closeClients())...)
+	return errors.Join(append(all, a.stopMemory(ctx), a.guard.Stop(ctx), a.closeClients(), a.meter.stop(ctx), a.tracer.Stop(ctx))...)
 }
 
 func (a *App) closeClients() error {

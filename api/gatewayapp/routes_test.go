@@ -199,10 +199,19 @@ func TestEveryOutcomeOfAPurchase(t *testing.T) {
 }
 
 func TestPurchasesCarryKeyAndTrace(t *testing.T) {
-	p := start(t, nil)
-	trace := "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	got := p.call("POST", "/api/v1/sales/5/orders", "user", `{"quantity":1}`, "Idempotency-Key", "k-1", "Traceparent", trace)
-	asked, _ := p.lastAsked()
+	p := start(t, func(c *Config) { c.Tracing.ClientSampledPerSecond = 1 })
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	got := p.call("POST", "/api/v1/sales/5/orders", "user", `{"quantity":1}`, "Idempotency-Key", "k-1", "Traceparent", "00-"+id+"-00f067aa0ba902b7-01")
+	message, _ := p.lastAsked()
+	asked, ok := message.(*orderpb.ReserveRequest)
+	if !ok || len(asked.GetCalls()) != 1 {
+		t.Fatalf("%+v, asked %v", got, message)
+	}
+	// The span is the gateway's own, in the client's trace.
+	trace := asked.GetCalls()[0].GetTraceparent()
+	if !strings.HasPrefix(trace, "00-"+id+"-") || strings.Contains(trace, "00f067aa0ba902b7") || !strings.HasSuffix(trace, "-01") {
+		t.Errorf("traceparent %q", trace)
+	}
 	if got.status != 202 || !proto.Equal(asked, &orderpb.ReserveRequest{Calls: []*orderpb.ReserveCall{{SaleId: 5, UserId: 42, Quantity: 1, IdempotencyKey: "k-1", Traceparent: trace}}}) {
 		t.Fatalf("%+v, asked %v", got, asked)
 	}

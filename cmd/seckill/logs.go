@@ -136,7 +136,7 @@ func printLine(out io.Writer, as format, l logship.Line) error {
 	fmt.Fprintf(&b, "%s %-5s %-7s %s", l.Time.UTC().Format(logship.TimeFormat), strings.ToUpper(l.Level), oneLine(l.Service), oneLine(l.Message))
 	for _, f := range []struct{ name, value string }{
 		{"sale", l.SaleID}, {"order", l.OrderID}, {"orders", strings.Join(l.OrderIDs, ",")}, {"user", l.UserID},
-		{"error", l.Error}, {"request", l.RequestID}, {"trace", l.Trace}, {"span", l.Span},
+		{"error", l.Error}, {"request", l.RequestID}, {"trace", l.Trace}, {"traces", strings.Join(l.TraceIDs, ",")}, {"span", l.Span},
 	} {
 		if f.value != "" {
 			fmt.Fprintf(&b, " %s=%s", f.name, quoted(f.value))

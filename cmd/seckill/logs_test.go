@@ -60,7 +60,8 @@ var someLines = func() []logship.Line {
 		{Time: at(700), Level: "info", Service: "order", Instance: "c-3", Message: "order paid", OrderID: "102", SaleID: "7",
 			Trace: "0af7651916cd43dd8448eb211c80319c", Fields: map[string]json.RawMessage{"payment": json.RawMessage(`"pay_1"`)}},
 		{Time: at(0), Level: "info", Service: "order", Instance: "a-1", Message: "orders accepted", OrderIDs: []string{"101", "102"}, SaleID: "7", Caller: "order/life.go:26"},
-		{Time: at(20), Level: "info", Service: "order", Instance: "b-2", Message: "orders written", OrderIDs: []string{"101", "102"}, SaleID: "7"},
+		{Time: at(20), Level: "info", Service: "order", Instance: "b-2", Message: "orders written", OrderIDs: []string{"101", "102"}, SaleID: "7",
+			TraceIDs: []string{"0af7651916cd43dd8448eb211c80319c"}},
 		{Time: at(10), Level: "error", Service: "api", Instance: "d-4", Message: "request failed", Error: "two\nlines \x1b[31m", RequestID: "r1"},
 	}
 }()
@@ -71,6 +72,7 @@ func TestLogsIsGolden(t *testing.T) {
 		"logs.txt":       {},
 		"logs.json":      {"-o", "json"},
 		"logs-order.txt": {"--order", "102"},
+		"logs-trace.txt": {"--trace", "0af7651916cd43dd8448eb211c80319c"},
 		"logs-error.txt": {"--level", "error", "--since", "2026-01-01T00:00:00Z"},
 		"logs-none.txt":  {"--since", "1h"},
 	} {

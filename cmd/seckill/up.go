@@ -22,6 +22,9 @@ const (
 	envRedisPassword = "SECKILL_REDIS_PASSWORD"
 )
 
+// clientTraces is how many traces a second clients may ask for.
+const clientTraces = 100
+
 // upTimeout bounds a start, stopTimeout a stop.
 const (
 	upTimeout   = 2 * time.Minute
@@ -63,6 +66,9 @@ that is made, and printed, at the first start.`,
 	f.StringVar(&o.LogTopic, "log-topic", "", "name of the log's topic in Kafka, - for none (default: "+logship.DefaultTopic+", or with --kafka-topic that name with -logs)")
 	f.StringVar(&o.MySQL, "mysql", os.Getenv(envMySQL), "DSN of a MySQL server, user:password@tcp(host:port)/database (default: embedded; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = "" // a password in the environment stays out of the help
+	f.StringVar(&o.Tracing.Endpoint, "zipkin", "", "URL at which Zipkin takes spans, http://127.0.0.1:9411/api/v2/spans (default: none are reported)")
+	f.Float64Var(&o.Tracing.SampleRatio, "trace-sample", 0.01, "part of the purchases and other calls that are traced with --zipkin, 0 to 1; failed and slow ones always are")
+	o.Tracing.ClientSampledPerSecond = clientTraces
 	f.BoolVar(&o.NoDemo, "no-demo", false, "make no demo product and sale")
 	log := f.String("log", "", "file for the log, - for stderr (default: seckill.log in the data folder)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

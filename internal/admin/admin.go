@@ -1,6 +1,6 @@
 // Package admin is a process's second listener, for those who run it: health, readiness with what is
-// wrong in plain words, and metrics. It shows addresses and errors of the servers behind the process,
-// so it belongs on a network of the platform's own.
+// wrong in plain words, metrics, and Go's profiles. It shows addresses and errors of the servers behind
+// the process, and its memory, so it belongs on a network of the platform's own.
 package admin
 
 import (
@@ -10,22 +10,32 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/seckill-go/seckill/internal/metrics"
 	"github.com/seckill-go/seckill/internal/process"
 )
 
 // patience bounds the parts' answers of one question about readiness.
 const patience = 2 * time.Second
 
-// Server serves GET /healthz, /readyz and /metrics.
+// profileLimit is for the longest profile that may be asked for.
+const profileLimit = 90 * time.Second
+
+// Server serves GET /healthz, /readyz, /metrics and /debug/pprof/.
 type Server struct {
 	listen string
 	http   *http.Server
 	addr   string
 	served chan struct{}
+
+	readiness *readiness
+	metrics   *metrics.Set
+	unwatch   context.CancelFunc
+	watched   chan struct{}
 }
 
 // New prepares a server on the address (host:port) that reads the board.
@@ -41,9 +51,16 @@ func New(listen string, board *process.Board) *Server {
 		answer(w, ready, parts)
 	})
 	mux.Handle("GET /metrics", promhttp.Handler())
-	return &Server{listen: listen, served: make(chan struct{}), http: &http.Server{
-		Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 15 * time.Second, IdleTimeout: time.Minute,
-	}}
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	ready := &readiness{board: board}
+	return &Server{
+		listen: listen, served: make(chan struct{}), readiness: ready, metrics: metrics.NewSet(ready), watched: make(chan struct{}),
+		http: &http.Server{
+			Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: profileLimit, IdleTimeout: time.Minute,
+		},
+	}
 }
 
 // health is the body of /healthz and /readyz.
@@ -79,7 +96,16 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
+	if err := s.metrics.Start(ctx); err != nil {
+		return errors.Join(fmt.Errorf("admin: %w", err), l.Close())
+	}
 	s.addr = l.Addr().String()
+	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.unwatch = cancel
+	go func() {
+		defer close(s.watched)
+		s.readiness.watch(watching)
+	}()
 	go func() {
 		defer close(s.served)
 		_ = s.http.Serve(l) // it says that Stop closed it
@@ -100,7 +126,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = errors.Join(err, s.http.Close())
 	}
 	<-s.served
-	return err
+	s.unwatch()
+	<-s.watched
+	return errors.Join(err, s.metrics.Stop(ctx))
 }
 
 // Check asks the admin listener of a process on this machine whether it is ready. listen is that

@@ -12,7 +12,11 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/zeromicro/go-zero/core/proc.init.1.func1"),
+		goleak.IgnoreTopFunction("github.com/zeromicro/go-zero/core/stat.init.1.func1"))
+}
 
 func start(t *testing.T, b *process.Board) *admin.Server {
 	t.Helper()
@@ -87,5 +91,15 @@ func TestATakenPortIsAnError(t *testing.T) {
 	s := start(t, new(process.Board))
 	if err := admin.New(s.Addr(), nil).Start(t.Context()); err == nil {
 		t.Error("it started on a taken port")
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	s := start(t, new(process.Board))
+	if code, body := get(t, s, "/debug/pprof/goroutine?debug=1"); code != 200 || !strings.Contains(body, "goroutine profile:") {
+		t.Errorf("goroutines: %d %.200s", code, body)
+	}
+	if code, body := get(t, s, "/debug/pprof/profile?seconds=1"); code != 200 || body == "" {
+		t.Errorf("profile: %d %.200s", code, body)
 	}
 }

@@ -2,6 +2,7 @@
 package buildinfo
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -16,7 +17,12 @@ func Version() string {
 	if version != "" {
 		return version
 	}
-	revision, modified := "devel", ""
+	return cmp.Or(Commit(), "devel")
+}
+
+// Commit is the commit that the binary was built from, with "+changes" where the tree had some, or "".
+func Commit() string {
+	revision, modified := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			switch {
@@ -26,6 +32,9 @@ func Version() string {
 				modified = "+changes"
 			}
 		}
+	}
+	if revision == "" {
+		return ""
 	}
 	return revision + modified
 }

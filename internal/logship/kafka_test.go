@@ -103,6 +103,7 @@ func TestReadMergesAndFilters(t *testing.T) {
 				l := Line{
 					Time: at(5*n + i), Level: levels[1+n%3], Service: service, Instance: from.Instance, Message: fmt.Sprint(5*n + i),
 					Trace: fmt.Sprint("t", n), RequestID: fmt.Sprint("r", n), SaleID: fmt.Sprint(n % 2), OrderIDs: []string{"7", fmt.Sprint(100 + n)},
+					TraceIDs: []string{"t", fmt.Sprint("b", n)},
 				}
 				s.Offer(l.Time, l.Append(nil))
 			}
@@ -137,6 +138,7 @@ func TestReadMergesAndFilters(t *testing.T) {
 			"order":    {Query{Order: "103"}, "[15 16 17 18 19]"},
 			"sale":     {Query{Sale: "1", Until: at(11)}, "[5 6 7 8 9]"},
 			"trace":    {Query{Trace: "t2"}, "[10 11 12 13 14]"},
+			"traces":   {Query{Trace: "b2"}, "[10 11 12 13 14]"},
 			"request":  {Query{Request: "r19", Services: []string{"api"}}, "[95]"},
 			"nothing":  {Query{Order: "1"}, "[]"},
 			"future":   {Query{Since: time.Now().Add(time.Hour)}, "[]"},

@@ -43,8 +43,9 @@ type Line struct {
 	Message  string
 	// Caller is file:line.
 	Caller string
-	// Trace and Span are in hex.
+	// Trace and Span are in hex. TraceIDs are the sampled traces of a line about a batch.
 	Trace, Span string
+	TraceIDs    []string
 	RequestID   string
 	OrderID     string
 	// OrderIDs are the orders of a line about a batch.
@@ -58,7 +59,7 @@ type Line struct {
 
 // names maps the names that fields have in the code to those of the schema.
 var names = map[string]string{
-	"order": "orderId", "orders": "orderIds", "sale": "saleId", "user": "userId", "request": "requestId",
+	"order": "orderId", "orders": "orderIds", "traces": "traceIds", "sale": "saleId", "user": "userId", "request": "requestId",
 	"err": "error",
 }
 
@@ -99,6 +100,21 @@ func (l *Line) text(name string) *string {
 	}
 }
 
+// listNames are the members that are lists of ids, in the order in which they are written.
+var listNames = []string{"orderIds", "traceIds"}
+
+// list is where the ids of a name are, nil when the name is none of listNames.
+func (l *Line) list(name string) *[]string {
+	switch name {
+	case "orderIds":
+		return &l.OrderIDs
+	case "traceIds":
+		return &l.TraceIDs
+	default:
+		return nil
+	}
+}
+
 // envelope are the members that the Writer gives each line; a field of such a name gets another, so that
 // no field can pass for them.
 var envelope = map[string]bool{"time": true, "level": true, "service": true, "instance": true, "message": true}
@@ -121,9 +137,11 @@ func (l *Line) set(field string, value json.RawMessage) {
 		*into = textOf(value)
 		return
 	}
-	if ids, ok := idsOf(value); ok && name == "orderIds" {
-		l.OrderIDs = ids
-		return
+	if list := l.list(name); list != nil {
+		if ids, ok := idsOf(value); ok {
+			*list = ids
+			return
+		}
 	}
 	l.keep(name, value)
 }
@@ -179,9 +197,13 @@ func (l *Line) Append(b []byte) []byte {
 		}
 		b = appendText(appendName(b, name), text)
 	}
-	if l.OrderIDs != nil {
-		b = append(b, `,"orderIds":[`...)
-		for i, id := range l.OrderIDs {
+	for _, name := range listNames {
+		ids := *l.list(name)
+		if ids == nil {
+			continue
+		}
+		b = append(appendName(b, name), '[')
+		for i, id := range ids {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -237,10 +259,10 @@ func Decode(record []byte) (Line, error) {
 			delete(members, name)
 		}
 	}
-	if value, ok := members["orderIds"]; ok {
-		if ids, ok := idsOf(value); ok {
-			l.OrderIDs = ids
-			delete(members, "orderIds")
+	for _, name := range listNames {
+		if ids, ok := idsOf(members[name]); ok {
+			*l.list(name) = ids
+			delete(members, name)
 		}
 	}
 	for name, value := range members {
@@ -261,8 +283,13 @@ func (l *Line) About(order string) bool {
 	return l.OrderID == order || slices.Contains(l.OrderIDs, order)
 }
 
+// OfTrace tells whether the line is of the trace: its own, or one of its batch.
+func (l *Line) OfTrace(trace string) bool {
+	return l.Trace == trace || slices.Contains(l.TraceIDs, trace)
+}
+
 // Of is the line as the one order sees it: of a batch the order alone, with the batch's size in the field
-// "batch".
+// "batch", and without the batch's traces.
 func (l Line) Of(order string) Line {
 	if l.OrderID == order || !slices.Contains(l.OrderIDs, order) {
 		return l
@@ -272,6 +299,6 @@ func (l Line) Of(order string) Line {
 		fields = map[string]json.RawMessage{}
 	}
 	fields["batch"] = strconv.AppendInt(nil, int64(len(l.OrderIDs)), 10)
-	l.OrderID, l.OrderIDs, l.Fields = order, nil, fields
+	l.OrderID, l.OrderIDs, l.TraceIDs, l.Fields = order, nil, nil, fields
 	return l
 }

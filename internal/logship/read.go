@@ -54,7 +54,7 @@ func (q Query) Matches(l *Line) bool {
 		q.Level != "" && slices.Index(levels, l.Level) < slices.Index(levels, q.Level),
 		q.Order != "" && !l.About(q.Order),
 		q.Sale != "" && l.SaleID != q.Sale,
-		q.Trace != "" && l.Trace != q.Trace,
+		q.Trace != "" && !l.OfTrace(q.Trace),
 		q.Request != "" && l.RequestID != q.Request,
 		l.Time.Before(q.Since),
 		!q.Until.IsZero() && !l.Time.Before(q.Until):

@@ -182,8 +182,8 @@ func lineOf(origin Origin, at time.Time, level string, v any, fields []logx.LogF
 		case string:
 			l.setText(f.Key, shorten(value, &cut))
 		case []string:
-			if nameOf(f.Key) == "orderIds" { // batches: not by the way through JSON
-				l.OrderIDs = value
+			if list := l.list(nameOf(f.Key)); list != nil { // batches: not by the way through JSON
+				*list = value
 				continue
 			}
 			l.set(f.Key, valueOf(value, &cut))

@@ -47,7 +47,10 @@ func TestSchema(t *testing.T) {
 			w.Error("no", field("order", "7"), field("sale", int64(3)), field("user", 9), field("requestId", "r"),
 				field("trace", "t"), field("span", "s"), field("caller", "a/b.go:1"))
 		}, `error "no","caller":"a/b.go:1","trace":"t","span":"s","requestId":"r","orderId":"7","saleId":"3","userId":"9"}`},
-		"a batch":    {func(w *Writer) { w.Info("written", field("orders", []string{"1", "2"}), field("sale", 3)) }, `info "written","saleId":"3","orderIds":["1","2"]}`},
+		"a batch": {func(w *Writer) { w.Info("written", field("orders", []string{"1", "2"}), field("sale", 3)) }, `info "written","saleId":"3","orderIds":["1","2"]}`},
+		"its traces": {func(w *Writer) {
+			w.Info("written", field("orders", []string{"1"}), field("traces", []string{"a", "b"}))
+		}, `info "written","orderIds":["1"],"traceIds":["a","b"]}`},
 		"an error":   {func(w *Writer) { w.Error("no", field("error", errors.New("x<y"))) }, `error "no","error":"x<y"}`},
 		"own fields": {func(w *Writer) { w.Info("m", field("b", time.Second), field("a", []int{1})) }, `info "m","a":[1],"b":"1s"}`},
 		"a field cannot pass for the envelope": {func(w *Writer) {

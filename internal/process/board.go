@@ -114,6 +114,17 @@ func (b *Board) Drain() {
 	b.drains = true
 }
 
+// Works tells whether the process was started and is not being stopped, without asking its parts. A nil
+// Board always works.
+func (b *Board) Works() bool {
+	if b == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.started && !b.drains
+}
+
 // Ready lists every part, those waited for first, and tells whether the process can work: it was
 // started, is not draining, and no part that it needs is down.
 func (b *Board) Ready(ctx context.Context) ([]Part, bool) {

@@ -14,6 +14,7 @@ import (
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/seckill-go/seckill/internal/registry"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/zeromicro/go-zero/core/netx"
 )
 
@@ -24,6 +25,8 @@ type Config struct {
 	Instance Instance
 	// LogShip is where the log goes beside standard output.
 	LogShip logship.Config `json:",optional"`
+	// Tracing is where spans go, and of what; see docs/tracing.md.
+	Tracing tracing.Config
 	// RemoteConfig names a document in the registry whose keys go over the file's; see
 	// configload.Sources. Empty: the file alone.
 	RemoteConfig string `json:",optional"`

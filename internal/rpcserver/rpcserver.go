@@ -4,11 +4,13 @@ package rpcserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/tlsconf"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/conf"
 	"github.com/zeromicro/go-zero/core/proc"
@@ -72,6 +74,7 @@ type Server struct {
 	zrpc     *zrpc.RpcServer
 	listenOn string
 	grpc     *grpc.Server
+	meter    *meter
 	start    chan *grpc.Server
 	ended    chan error
 	onFail   func(error)
@@ -83,7 +86,10 @@ type Option func(*options)
 type options struct {
 	tls    tlsconf.Config
 	guard  *flow.Guard
-	onFail func(error)
+	tracer *tracing.Tracer
+	// untraced are the methods that make their own spans.
+	untraced []string
+	onFail   func(error)
 }
 
 // OnFail is called when the server cannot listen, which Start tells too, or ends by itself later.
@@ -96,6 +102,12 @@ func WithTLS(c tlsconf.Config) Option { return func(o *options) { o.tls = c } }
 // WithFlow holds calls within the guard's rules; starting and stopping it is the caller's.
 func WithFlow(g *flow.Guard) Option { return func(o *options) { o.guard = g } }
 
+// WithTracing makes spans of calls, but for those of the methods untraced (/package.Service/Method);
+// starting and stopping the tracer is the caller's. Without it calls are in no trace.
+func WithTracing(t *tracing.Tracer, untraced ...string) Option {
+	return func(o *options) { o.tracer, o.untraced = t, untraced }
+}
+
 // New prepares the server. register adds the services.
 func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Server, error) {
 	o := options{onFail: func(error) {}}
@@ -106,18 +118,23 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 	if err != nil {
 		return nil, fmt.Errorf("rpc server %s: TLS: %w", c.Name, err)
 	}
-	s := &Server{listenOn: c.ListenOn, ended: make(chan error, 1), onFail: o.onFail}
+	s := &Server{listenOn: c.ListenOn, meter: newMeter(c.Name), ended: make(chan error, 1), onFail: o.onFail}
 	Quiet(&c)
 	s.start = make(chan *grpc.Server, 1)
 	z, err := zrpc.NewServer(c, func(g *grpc.Server) {
 		register(g)
+		s.meter.declare(g)
 		s.start <- g // the listener is open by now
 	})
 	if err != nil {
 		return nil, fmt.Errorf("rpc server %s: %w", c.Name, err)
 	}
-	z.AddUnaryInterceptors(transport.UnaryServerInterceptor)
-	z.AddStreamInterceptors(transport.StreamServerInterceptor)
+	if o.tracer != nil { // outside of the others, so that what they log is in the trace
+		z.AddUnaryInterceptors(o.tracer.UnaryServerInterceptor(o.untraced...))
+		z.AddStreamInterceptors(tracing.StreamServerInterceptor)
+	}
+	z.AddUnaryInterceptors(transport.UnaryServerInterceptor, s.meter.unary)
+	z.AddStreamInterceptors(transport.StreamServerInterceptor, s.meter.stream)
 	if o.guard != nil {
 		z.AddUnaryInterceptors(o.guard.UnaryServerInterceptor)
 		z.AddStreamInterceptors(o.guard.StreamServerInterceptor)
@@ -135,8 +152,20 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 	return s, nil
 }
 
-// Start opens the port and serves until Stop. It fails when the port cannot be opened.
+// Start opens the port and serves until Stop, and shows the server's metrics. It fails when the port cannot
+// be opened.
 func (s *Server) Start(ctx context.Context) error {
+	if err := s.meter.set.Start(ctx); err != nil {
+		return fmt.Errorf("rpc server on %s: %w", s.listenOn, err)
+	}
+	if err := s.listen(ctx); err != nil {
+		return errors.Join(err, s.meter.set.Stop(ctx))
+	}
+	return nil
+}
+
+// listen returns when the port is open.
+func (s *Server) listen(ctx context.Context) error {
 	go func() {
 		defer func() {
 			if r := recover(); r != nil { // zrpc panics when it cannot listen, or cannot go on
@@ -167,12 +196,13 @@ func (s *Server) Stop(ctx context.Context) error {
 		s.grpc.GracefulStop()
 		close(done)
 	}()
+	var err error
 	select {
 	case <-done:
-		return nil
 	case <-ctx.Done():
 		s.grpc.Stop()
 		<-done
-		return fmt.Errorf("rpc server on %s: calls were cut off: %w", s.listenOn, ctx.Err())
+		err = fmt.Errorf("rpc server on %s: calls were cut off: %w", s.listenOn, ctx.Err())
 	}
+	return errors.Join(err, s.meter.set.Stop(ctx))
 }

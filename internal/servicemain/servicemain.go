@@ -3,6 +3,7 @@
 package servicemain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -15,10 +16,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/seckill-go/seckill/internal/admin"
 	"github.com/seckill-go/seckill/internal/buildinfo"
 	"github.com/seckill-go/seckill/internal/configload"
 	"github.com/seckill-go/seckill/internal/logship"
+	"github.com/seckill-go/seckill/internal/metrics"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/registry"
 	"github.com/zeromicro/go-zero/core/logx"
@@ -124,6 +127,7 @@ func (s Service[C]) Run(ctx context.Context, args []string, out io.Writer) error
 	if *check {
 		return r.check()
 	}
+	process.TuneGC()
 	// The log begins first and ends last.
 	logs := logship.New(logship.ThisProcess(s.Name), os.Stdout, os.Stderr)
 	if err := logs.Start(own.Log.Level); err != nil {
@@ -204,6 +208,11 @@ func (r *runner[C]) migrate(ctx context.Context) error {
 // run is the whole life of the process: the listener for operators is there from the first moment to
 // the last.
 func (r *runner[C]) run(ctx context.Context) (err error) {
+	info := metrics.NewSet(buildInfo(r.service.Name))
+	if err := info.Start(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, info.Stop(ctx)) }()
 	if listen := r.own.Admin.Listen; listen != "" {
 		a := admin.New(listen, r.board)
 		if err := a.Start(ctx); err != nil {
@@ -238,6 +247,16 @@ func (r *runner[C]) run(ctx context.Context) (err error) {
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), Drain)
 	defer cancel()
 	return errors.Join(failed, app.Stop(stopping))
+}
+
+// buildInfo is the metric that tells what runs.
+func buildInfo(service string) prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "seckill_build_info", Help: "1, of what the process was built from.",
+		ConstLabels: prometheus.Labels{"service": service, "version": buildinfo.Version(), "commit": cmp.Or(buildinfo.Commit(), "unknown")},
+	})
+	info.Set(1)
+	return info
 }
 
 // stoppedEarly drops the error of a start that was asked to end: that is no failure.

@@ -20,7 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	// go-zero listens to signals from its init on.
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/zeromicro/go-zero/core/proc.init.1.func1"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/zeromicro/go-zero/core/proc.init.1.func1"),
+		goleak.IgnoreTopFunction("github.com/zeromicro/go-zero/core/stat.init.1.func1"))
 }
 
 type config struct {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/zeromicro/go-zero/core/logx"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Problem is the body of every error answer, application/problem+json (RFC 9457).
@@ -20,6 +22,8 @@ type Problem struct {
 	Code      string `json:"code"`
 	Detail    string `json:"detail,omitempty"`
 	RequestID string `json:"requestId"`
+	// TraceID is the request's trace, 32 hex digits.
+	TraceID string `json:"traceId"`
 	// Errors names the fields at fault, with invalid_request.
 	Errors []FieldError `json:"errors,omitempty"`
 	// OrderID is the standing order, with limit_reached.
@@ -32,21 +36,52 @@ type FieldError struct {
 	Detail string `json:"detail"`
 }
 
-type requestIDKey struct{}
-
-// WithRequestID keeps a request's id for WriteProblem and for logs.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
+// request is what a request's context holds: its id, and where it is in its trace. It is a span of
+// OpenTelemetry's API so that go-zero's log, which takes the trace from there, needs no second value.
+type request struct {
+	trace.Span
+	id string
+	at trace.SpanContext
 }
 
-// RequestID is the id that WithRequestID kept, or "".
+// SpanContext is where the request is in its trace.
+func (r *request) SpanContext() trace.SpanContext { return r.at }
+
+var nothing trace.Span = noop.Span{}
+
+// WithRequest keeps a request's id and where it is in its trace, for WriteProblem and for logs.
+func WithRequest(ctx context.Context, id string, at trace.SpanContext) context.Context {
+	return trace.ContextWithSpan(ctx, &request{nothing, id, at})
+}
+
+// RequestID is the id that WithRequest kept, or "".
 func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
+	if r, ok := trace.SpanFromContext(ctx).(*request); ok {
+		return r.id
+	}
+	return ""
+}
+
+// problemNoter is a writer that wants to know of what code a problem is.
+type problemNoter interface{ NoteProblem(code errs.Code) }
+
+// note tells the code to the writer, or to one that it wraps.
+func note(w http.ResponseWriter, code errs.Code) {
+	for {
+		if n, ok := w.(problemNoter); ok {
+			n.NoteProblem(code)
+			return
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return
+		}
+		w = u.Unwrap()
+	}
 }
 
 // WriteProblem answers with the problem that err stands for. What is behind an internal error goes
-// to the log, never to the client.
+// to the log, never to the client. A writer with a method NoteProblem(errs.Code) is told its code.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	e := errs.From(err)
 	m, ok := table[e.Code]
@@ -65,9 +100,13 @@ func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if e.Field != "" {
 		p.Errors = []FieldError{{Field: e.Field, Detail: e.Message}}
 	}
+	if at := trace.SpanContextFromContext(r.Context()); at.HasTraceID() {
+		p.TraceID = at.TraceID().String()
+	}
 	if e.OrderID != 0 {
 		p.OrderID = strconv.FormatInt(e.OrderID, 10)
 	}
+	note(w, errs.Code(p.Code))
 	h := w.Header()
 	switch m.status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:

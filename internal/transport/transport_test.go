@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/zeromicro/go-zero/core/breaker"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -71,16 +73,40 @@ func TestWhatIsNotOursIsInternalOrUnavailable(t *testing.T) {
 	}
 }
 
+// noting is a writer behind another that is told what a problem is.
+type noting struct {
+	http.ResponseWriter
+	codes *[]errs.Code
+}
+
+func (n noting) NoteProblem(code errs.Code) { *n.codes = append(*n.codes, code) }
+
+type wrapping struct{ http.ResponseWriter }
+
+func (w wrapping) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func TestAWriterIsToldTheCode(t *testing.T) {
+	var codes []errs.Code
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", nil)
+	w := wrapping{noting{httptest.NewRecorder(), &codes}}
+	WriteProblem(w, r, errs.New(errs.SoldOut, "none left"))
+	WriteProblem(w, r, errors.New("odd"))
+	if !slices.Equal(codes, []errs.Code{errs.SoldOut, errs.Internal}) {
+		t.Errorf("got %v", codes)
+	}
+}
+
 func TestProblems(t *testing.T) {
+	at := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{15: 0xa1}, SpanID: trace.SpanID{7: 1}})
 	write := func(err error) (*httptest.ResponseRecorder, Problem) {
 		w := httptest.NewRecorder()
-		r := httptest.NewRequestWithContext(WithRequestID(t.Context(), "id-1"), http.MethodGet, "/x", nil)
+		r := httptest.NewRequestWithContext(WithRequest(t.Context(), "id-1", at), http.MethodGet, "/x", nil)
 		WriteProblem(w, r, err)
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)
 		}
-		if w.Header().Get("Content-Type") != "application/problem+json" || p.RequestID != "id-1" || p.Status != w.Code || p.Title == "" {
+		if w.Header().Get("Content-Type") != "application/problem+json" || p.RequestID != "id-1" || p.TraceID != "000000000000000000000000000000a1" || p.Status != w.Code || p.Title == "" {
 			t.Errorf("%v: %s %+v", err, w.Header(), p)
 		}
 		return w, p

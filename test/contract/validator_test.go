@@ -20,9 +20,9 @@ type answer struct {
 
 const (
 	orderJSON = `{"orderId":"7","saleId":"1","productId":"1","quantity":1,"amount":100,"currency":"EUR","state":"pending_payment","createdAt":"2026-11-11T12:00:00.000Z"}`
-	soldOut   = `{"type":"about:blank","title":"Sold out","status":409,"code":"sold_out","requestId":"r"}`
-	notFound  = `{"type":"about:blank","title":"Not found","status":404,"code":"not_found","requestId":"r"}`
-	overload  = `{"type":"about:blank","title":"Too much at once","status":503,"code":"overloaded","requestId":"r"}`
+	soldOut   = `{"type":"about:blank","title":"Sold out","status":409,"code":"sold_out","requestId":"r","traceId":"0af7651916cd43dd8448eb211c80319c"}`
+	notFound  = `{"type":"about:blank","title":"Not found","status":404,"code":"not_found","requestId":"r","traceId":"0af7651916cd43dd8448eb211c80319c"}`
+	overload  = `{"type":"about:blank","title":"Too much at once","status":503,"code":"overloaded","requestId":"r","traceId":"0af7651916cd43dd8448eb211c80319c"}`
 )
 
 func TestValidator(t *testing.T) {

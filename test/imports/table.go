@@ -32,7 +32,7 @@ func Table() []Layer {
 	table := []Layer{
 		{
 			// What every other layer may lean on leans on nothing.
-			Name: "foundation", Dirs: []string{"internal/errs", "internal/failpoint", "internal/gather", "internal/lifecycle"},
+			Name: "foundation", Dirs: []string{"internal/bloom", "internal/errs", "internal/failpoint", "internal/gather", "internal/lifecycle"},
 			Allow: []string{std},
 		},
 		{
@@ -40,6 +40,7 @@ func Table() []Layer {
 			Allow: []string{
 				std, module + "internal/errs", "google.golang.org/grpc", "google.golang.org/genproto/googleapis/rpc",
 				"github.com/zeromicro/go-zero/core/logx", "github.com/zeromicro/go-zero/core/breaker",
+				"go.opentelemetry.io/otel/trace",
 			},
 		},
 		{
@@ -77,6 +78,19 @@ func Table() []Layer {
 		{
 			Name: "sentinel", Dirs: []string{"**"}, Except: []string{"internal/flow"},
 			Deny: []string{"github.com/alibaba/sentinel-golang"},
+		},
+		{
+			// The one place that knows Zipkin; everybody else has OpenTelemetry's contexts.
+			Name: "tracing", Dirs: []string{"internal/tracing/**"},
+			Allow: []string{
+				std, module + "internal/errs", module + "internal/metrics", module + "internal/transport",
+				"github.com/openzipkin/zipkin-go", "go.opentelemetry.io/otel/trace", "golang.org/x/time/rate",
+				"github.com/prometheus/client_golang/prometheus", "github.com/zeromicro/go-zero/core/logx", "google.golang.org/grpc",
+			},
+		},
+		{
+			Name: "zipkin", Dirs: []string{"**"}, Except: []string{"internal/tracing/**"},
+			Deny: []string{"github.com/openzipkin/"},
 		},
 		{
 			// The engines are for the all-in-one and for tests: production code never meets them.
@@ -121,8 +135,8 @@ func service(name string) []Layer {
 	domain := home + "internal/" + name
 	allow := []string{std, module + "internal/errs", module + "internal/gather"}
 	if name == "order" {
-		// Marks at which tests crash it, and nothing in a program that is built for use.
-		allow = append(allow, module+"internal/failpoint")
+		// Marks at which tests crash it, and nothing in a program that is built for use; and a set of buyers.
+		allow = append(allow, module+"internal/failpoint", module+"internal/bloom")
 	}
 	if name == "product" {
 		// The list of currencies: data, as unicode is.
@@ -174,6 +188,7 @@ func adapters() []Layer {
 			"github.com/segmentio/kafka-go", module+"rpc/order/orderpb", "google.golang.org/protobuf"),
 		adapter("rpc/order/internal/mysqlorders", "order", append(sql[:2:2], module+"internal/failpoint")...),
 		adapter("rpc/order/internal/sandboxpay", "order"),
+		adapter("rpc/order/internal/ordertrace", "order", module+"internal/tracing", "go.opentelemetry.io/otel/trace"),
 		// In-memory fakes of the ports, for tests.
 		adapter("rpc/order/internal/ordertest", "order"),
 		{

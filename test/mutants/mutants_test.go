@@ -44,6 +44,7 @@ const (
 	domain   = "./rpc/order/internal/order"
 	scripts  = "./rpc/order/internal/redisstock"
 	tables   = "./rpc/order/internal/mysqlorders"
+	memory   = "./api/internal/soldout"
 
 	reserveLua = internal + "redisstock/lua/reserve.lua"
 	schema     = internal + "mysqlorders/migrations/00001_sales_and_orders.sql"
@@ -99,6 +100,14 @@ var mutants = []mutant{
 		name: "reserve.lua does not look for the key", run: "(TestWalk|TestOneUserInParallel)/embedded", packages: []string{proof},
 		edits: []edit{{reserveLua, "if o.hash == hash then", "if o.hash == nil then"}},
 		audit: "rejected",
+	},
+	{
+		name: "reserve.lua sells while gateways say sold out", run: walk, packages: []string{proof},
+		edits: []edit{{reserveLua, "elseif leased or remaining < qty then", "elseif remaining < qty then"}},
+	},
+	{
+		name: "a gateway says sold out to buyers", run: "TestNoAnswerFromMemoryIsWrong", packages: []string{memory},
+		edits: []edit{{"api/internal/soldout/soldout.go", " || l.users.Has(userID) {", " {"}},
 	},
 	{
 		name: "the writer commits offsets before the insert", run: walk, packages: []string{proof},

@@ -39,7 +39,9 @@ type Config struct {
 	// names, unless ServerName is one that all of them have.
 	RPCTLS   tlsconf.Config `json:",optional"`
 	Purchase Purchase
-	HTTP     HTTP
+	// SoldOut is how purchases of sales that are sold out are answered without the order service.
+	SoldOut SoldOut
+	HTTP    HTTP
 	// Flow is flow control; see docs/flow.md.
 	Flow flow.GatewayConfig
 }
@@ -55,6 +57,29 @@ type Purchase struct {
 	// Budget is how long one purchase call may take in all; then it is answered 503 when it never left,
 	// otherwise 504.
 	Budget time.Duration `json:",default=3s"`
+}
+
+// What a lease may be: the order service gives none that is longer, and with a shorter one a fifth of it,
+// which is left for clocks, would be next to nothing.
+const (
+	minLease = 50 * time.Millisecond
+	maxLease = time.Second
+)
+
+// SoldOut is the gateway's memory of sales that are sold out; see ADR 20.
+type SoldOut struct {
+	// Off has every purchase decided by the order service.
+	Off bool `json:",optional"`
+	// Lease is how long units that come back wait at most until they are sold. A shorter one has the
+	// order service asked more often: three times a lease.
+	Lease time.Duration `json:",default=300ms"`
+	// Busy is how many purchases a second a sale must have at this gateway to be answered for: units of one
+	// with fewer wait for nothing.
+	Busy int `json:",default=10,range=[1:1000000]"`
+	// MaxSales and MaxMegabytes bound the sales and what is kept about their buyers: some 1.4 MB for a
+	// million.
+	MaxSales     int `json:",default=1000,range=[1:1000]"`
+	MaxMegabytes int `json:",default=64,range=[1:65536]"`
 }
 
 // HTTP bounds connections.
@@ -85,6 +110,10 @@ func (c Config) WithDefaults() Config {
 	set(&c.Purchase.MaxBatch, 256)
 	set(&c.Purchase.MaxWaiting, 8192)
 	set(&c.Purchase.Budget, 3*time.Second)
+	set(&c.SoldOut.Lease, 300*time.Millisecond)
+	set(&c.SoldOut.Busy, 10)
+	set(&c.SoldOut.MaxSales, 1000)
+	set(&c.SoldOut.MaxMegabytes, 64)
 	set(&c.HTTP.HeaderTimeout, 5*time.Second)
 	set(&c.HTTP.BodyTimeout, 10*time.Second)
 	set(&c.HTTP.WriteTimeout, 90*time.Second)
@@ -108,6 +137,9 @@ func (c Config) Validate() error {
 	var all []error
 	if c.JWTSecret == "" {
 		all = append(all, errors.New("JWTSecret is missing: set SECKILL_JWT_SECRET"))
+	}
+	if c.SoldOut.Lease < minLease || c.SoldOut.Lease > maxLease {
+		all = append(all, fmt.Errorf("SoldOut.Lease is %s and must be from %s to %s", c.SoldOut.Lease, minLease, maxLease))
 	}
 	for name, d := range map[string]time.Duration{
 		"Purchase.Budget": c.Purchase.Budget, "HTTP.HeaderTimeout": c.HTTP.HeaderTimeout,

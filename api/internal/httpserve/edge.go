@@ -11,6 +11,7 @@ import (
 
 	"github.com/seckill-go/seckill/api/internal/strictjson"
 	"github.com/seckill-go/seckill/internal/errs"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/logx"
 )
@@ -19,21 +20,24 @@ const requestIDHeader = "X-Request-Id"
 
 // Edge is what every request passes first: it gets an id, safe headers, a body that is bounded in
 // bytes, and a problem instead of a cut connection when next panics. While draining, answers close
-// their connections, so that clients come back by new ones, to another gateway.
-func Edge(next http.Handler, draining *atomic.Bool) http.Handler {
+// their connections, so that clients come back by new ones, to another gateway. Each request has a trace
+// id; one of a Routed handler has a span.
+func Edge(next http.Handler, draining *atomic.Bool, tracer *tracing.Tracer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id := requestID(r)
+		id, made := requestID(r)
+		span := tracer.Accept(r.Header, id, made)
 		h := w.Header()
 		h[requestIDHeader] = []string{id}
 		h["X-Content-Type-Options"] = noSniff
 		if draining.Load() {
 			h["Connection"] = connectionClose
 		}
-		r = r.WithContext(transport.WithRequestID(r.Context(), id))
+		r = r.WithContext(transport.WithRequest(r.Context(), id, span.Context()))
 		tracked := &trackedWriter{ResponseWriter: w}
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = http.MaxBytesReader(w, r.Body, strictjson.MaxBody)
 		}
+		defer endSpan(tracer, &span, tracked, r)
 		defer recoverTo(tracked, r)
 		next.ServeHTTP(tracked, r)
 	})
@@ -45,10 +49,10 @@ var (
 )
 
 // requestID is the caller's own id for the request where it is harmless in headers and logs, otherwise
-// a new one.
-func requestID(r *http.Request) string {
+// a new one, which could be a trace's.
+func requestID(r *http.Request) (id string, made bool) {
 	if values := r.Header[requestIDHeader]; len(values) == 1 && safeID(values[0]) {
-		return values[0]
+		return values[0], false
 	}
 	var b [16]byte
 	for i := range 2 {
@@ -56,7 +60,7 @@ func requestID(r *http.Request) string {
 			b[8*i+j] = byte(n >> (8 * j))
 		}
 	}
-	return hex.EncodeToString(b[:])
+	return hex.EncodeToString(b[:]), true
 }
 
 func safeID(s string) bool {
@@ -89,20 +93,33 @@ func recoverTo(w *trackedWriter, r *http.Request) {
 		logx.Field("requestId", transport.RequestID(r.Context())),
 		logx.Field("panic", fmt.Sprint(p)), logx.Field("stack", string(debug.Stack())))
 	if w.started {
+		w.code = errs.Internal
 		panic(http.ErrAbortHandler)
 	}
 	transport.WriteProblem(w, r, errs.New(errs.Internal, "internal error"))
 }
 
-// trackedWriter knows whether the answer has begun.
+// trackedWriter knows whether the answer has begun, and what it is.
 type trackedWriter struct {
 	http.ResponseWriter
 	started bool
+	// status is 0 as long as none was set.
+	status int
+	// code is a problem's.
+	code errs.Code
+	// route is that of a Routed handler.
+	route string
 }
+
+// NoteProblem keeps the code of the problem that is the answer.
+func (w *trackedWriter) NoteProblem(code errs.Code) { w.code = code }
 
 // WriteHeader begins the answer.
 func (w *trackedWriter) WriteHeader(status int) {
 	w.started = true
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/core/logx"
 	"github.com/zeromicro/go-zero/rest"
@@ -27,9 +28,27 @@ func captureLog(t *testing.T) *bytes.Buffer {
 }
 
 func ask(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	tracer, err := tracing.New(tracing.Config{}, "edge")
+	if err != nil {
+		panic(err)
+	}
 	w := httptest.NewRecorder()
-	Edge(h, new(atomic.Bool)).ServeHTTP(w, r)
+	Edge(h, new(atomic.Bool), tracer).ServeHTTP(w, r)
 	return w
+}
+
+// BenchmarkEdge is a request that nothing is done for, with spans reported elsewhere and none sampled.
+func BenchmarkEdge(b *testing.B) {
+	tracer, err := tracing.New(tracing.Config{Endpoint: "http://127.0.0.1:1/api/v2/spans"}, "edge")
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := Edge(Routed("GET /x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})), new(atomic.Bool), tracer)
+	r, w := httptest.NewRequest(http.MethodGet, "/x", nil), httptest.NewRecorder()
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
+	}
 }
 
 func TestRequestIDs(t *testing.T) {

@@ -7,13 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/seckill-go/seckill/internal/gather"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/order/orderpb"
 	"github.com/zeromicro/go-zero/core/breaker"
 	"github.com/zeromicro/go-zero/zrpc"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
 )
@@ -35,38 +38,91 @@ type Config struct {
 	Lanes, MaxBatch, MaxWaiting int
 	// Budget is how long one call may take in all, and one message.
 	Budget time.Duration
+	// Tracer reports each call's span; it may be nil.
+	Tracer *tracing.Tracer
+	// Memory is asked before the order service; it may be nil.
+	Memory Memory
+}
+
+// Memory knows sales that are sold out.
+type Memory interface {
+	// Answer is the error that the order service would certainly give to the call, or nil where it has
+	// to be asked.
+	Answer(saleID, userID, quantity int64) error
+	// Saw says that the order service answered a call on the sale with that sold_out.
+	Saw(saleID int64, answer error)
 }
 
 // Desk takes purchase calls.
 type Desk struct {
 	orders Reserver
 	budget time.Duration
-	calls  *gather.Gatherer[*orderpb.ReserveCall, *orderpb.ReserveOutcome]
+	calls  *gather.Gatherer[*orderpb.ReserveCall, answer]
+	tracer *tracing.Tracer
+	memory Memory
 }
+
+// answer is a call's outcome, and how many calls its message had.
+type answer struct {
+	*orderpb.ReserveOutcome
+	batch int
+}
+
+// remote is the other side of a call's span.
+var remote = tracing.Remote("order", "")
 
 // New makes a Desk, or says which bound of cfg is not positive.
 func New(orders Reserver, cfg Config) (*Desk, error) {
 	if cfg.Lanes < 1 || cfg.MaxBatch < 1 || cfg.MaxWaiting < 1 || cfg.Budget <= 0 {
 		return nil, fmt.Errorf("purchase: every bound must be positive: %+v", cfg)
 	}
-	d := &Desk{orders: orders, budget: cfg.Budget}
+	d := &Desk{orders: orders, budget: cfg.Budget, tracer: cfg.Tracer, memory: cfg.Memory}
 	d.calls = gather.New(gather.Config{Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, MaxWaiting: cfg.MaxWaiting}, d.reserve)
 	return d, nil
 }
 
 // Buy asks for the call's units and returns the id of the accepted order. The error's code is one of
-// the contract's; unless it is unknown_outcome nothing was reserved. It returns within the budget.
+// the contract's; unless it is unknown_outcome nothing was reserved. It returns within the budget. The
+// call gets the traceparent of a span that lasts from here to the answer, the wait for others included; what
+// the memory answers has none, since nobody was asked.
 func (d *Desk) Buy(ctx context.Context, call *orderpb.ReserveCall) (int64, error) {
+	if d.memory != nil {
+		if err := d.memory.Answer(call.GetSaleId(), call.GetUserId(), call.GetQuantity()); err != nil {
+			return 0, err
+		}
+	}
+	span := d.tracer.Begin(trace.SpanContextFromContext(ctx))
+	if d.tracer.On() || span.Context().IsSampled() { // otherwise nobody wants it, and orders are smaller without
+		call.Traceparent = tracing.Format(span.Context())
+	}
+	id, batch, err := d.buy(ctx, call)
+	code := errs.CodeOf(err)
+	if d.tracer.End(&span, tracing.Fault(code) && ctx.Err() == nil) {
+		details := tracing.Details{Kind: tracing.Client, Name: "reserve", Remote: remote, Code: code}
+		if batch > 0 {
+			details.Tags = map[string]string{"batch": strconv.Itoa(batch)}
+		}
+		d.tracer.Report(span, details)
+	}
+	return id, err
+}
+
+// buy is Buy without the span; batch is 0 where the call has no answer.
+func (d *Desk) buy(ctx context.Context, call *orderpb.ReserveCall) (id int64, batch int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.budget)
 	defer cancel()
 	outcome, err := d.calls.Do(ctx, call)
 	if err != nil {
-		return 0, refusal(err)
+		return 0, 0, refusal(err)
 	}
 	if outcome.GetCode() == "" && outcome.GetOrderId() > 0 {
-		return outcome.GetOrderId(), nil
+		return outcome.GetOrderId(), outcome.batch, nil
 	}
-	return 0, verdict(outcome)
+	err = verdict(outcome.ReserveOutcome)
+	if d.memory != nil && errs.CodeOf(err) == errs.SoldOut {
+		d.memory.Saw(call.GetSaleId(), err)
+	}
+	return 0, outcome.batch, err
 }
 
 // Waiting is the number of calls that are not on their way yet.
@@ -76,14 +132,18 @@ func (d *Desk) Waiting() int { return d.calls.Waiting() }
 func (d *Desk) Close(ctx context.Context) error { return d.calls.Close(ctx) }
 
 // reserve sends one message. No single caller's context governs it.
-func (d *Desk) reserve(calls []*orderpb.ReserveCall) ([]*orderpb.ReserveOutcome, error) {
+func (d *Desk) reserve(calls []*orderpb.ReserveCall) ([]answer, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d.budget)
 	defer cancel()
 	var sentTo peer.Peer
 	resp, err := d.orders.Reserve(ctx, &orderpb.ReserveRequest{Calls: calls},
 		zrpc.WithCallTimeout(d.budget), grpc.Peer(&sentTo))
 	if err == nil {
-		return resp.GetOutcomes(), nil
+		answers := make([]answer, len(resp.GetOutcomes()))
+		for i, o := range resp.GetOutcomes() {
+			answers[i] = answer{o, len(calls)}
+		}
+		return answers, nil
 	}
 	if errs.CodeOf(err) == errs.RateLimited {
 		return nil, err // flow control held the whole message before the service saw it

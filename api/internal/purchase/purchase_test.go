@@ -189,6 +189,61 @@ func TestWhatWasHeldIsRateLimited(t *testing.T) {
 	}
 }
 
+// memory is a Memory of sale 1, which user 3 has no order on.
+type memory struct {
+	mu   sync.Mutex
+	seen map[int64]error
+}
+
+func (m *memory) Answer(saleID, userID, _ int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if saleID == 1 && userID == 3 {
+		return m.seen[1]
+	}
+	return nil
+}
+
+func (m *memory) Saw(saleID int64, answer error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen[saleID] = answer
+}
+
+// TestMemoryIsAskedFirst: and hears of "sold out" alone, from the order service alone.
+func TestMemoryIsAskedFirst(t *testing.T) {
+	m := &memory{seen: map[int64]error{}}
+	cfg := small()
+	cfg.Memory = m
+	asked := 0
+	d := desk(t, reserver{sent: true, reply: func(_ context.Context, calls []*orderpb.ReserveCall) ([]*orderpb.ReserveOutcome, error) {
+		asked++
+		code := map[int64]errs.Code{1: errs.SoldOut, 2: errs.LimitReached, 3: errs.Unavailable}[calls[0].GetSaleId()]
+		if code == "" {
+			return nil, status.Error(codes.Unavailable, "reset")
+		}
+		return []*orderpb.ReserveOutcome{{Code: string(code), Message: "why"}}, nil
+	}}, cfg)
+	buy := func(sale, user int64) error {
+		_, err := d.Buy(context.Background(), &orderpb.ReserveCall{SaleId: sale, UserId: user, Quantity: 1})
+		return err
+	}
+	for sale := int64(1); sale <= 4; sale++ {
+		if buy(sale, 3) == nil {
+			t.Errorf("sale %d is sold", sale)
+		}
+	}
+	if len(m.seen) != 1 || errs.CodeOf(m.seen[1]) != errs.SoldOut || asked != 4 {
+		t.Fatalf("after %d calls it has seen %v", asked, m.seen)
+	}
+	if err := buy(1, 3); err != m.seen[1] || asked != 4 {
+		t.Errorf("what it knows: %v after %d calls", err, asked)
+	}
+	if err := buy(1, 4); errs.CodeOf(err) != errs.SoldOut || asked != 5 {
+		t.Errorf("what it does not: %v after %d calls", err, asked)
+	}
+}
+
 // blocked is a desk whose only lane is taken by one call until release is called.
 func blocked(t *testing.T, cfg Config) (d *Desk, inFlight chan error, release func()) {
 	t.Helper()
@@ -358,7 +413,8 @@ func TestWhatRealGRPCTells(t *testing.T) {
 }
 
 func TestNewRefusesBoundsThatAreNotPositive(t *testing.T) {
-	for _, cfg := range []Config{{}, {Lanes: 1}, {1, 1, 1, 0}, {1, 1, 0, 1}, {1, 0, 1, 1}, {0, 1, 1, 1}} {
+	for _, n := range [][4]int{{}, {1, 0, 0, 0}, {1, 1, 1, 0}, {1, 1, 0, 1}, {1, 0, 1, 1}, {0, 1, 1, 1}} {
+		cfg := Config{Lanes: n[0], MaxBatch: n[1], MaxWaiting: n[2], Budget: time.Duration(n[3])}
 		if _, err := New(reserver{}, cfg); err == nil {
 			t.Errorf("%+v passed", cfg)
 		}

@@ -16,8 +16,6 @@ type Purchase struct {
 	SaleID         int64
 	Quantity       int64
 	IdempotencyKey string
-	// Traceparent is the request's W3C trace context when it has a well-formed one, otherwise "".
-	Traceparent string
 }
 
 // PlaceOrder is Parse for the purchase call, without reflection on its usual form.
@@ -38,7 +36,6 @@ func PlaceOrder(r *http.Request) (Purchase, error) {
 	if p.Quantity, err = quantity(body); err != nil {
 		return p, err
 	}
-	p.Traceparent = traceparent(r)
 	return p, nil
 }
 
@@ -79,27 +76,4 @@ func plainQuantity(body []byte) (int64, bool) {
 		n = 10*n + int64(d-'0')
 	}
 	return n, true
-}
-
-// traceparent is version 00 of the W3C header, all that is defined today.
-func traceparent(r *http.Request) string {
-	values := r.Header["Traceparent"]
-	if len(values) != 1 || len(values[0]) != 55 {
-		return ""
-	}
-	value := values[0]
-	for i := range len(value) {
-		switch c := value[i]; {
-		case i == 2 || i == 35 || i == 52:
-			if c != '-' {
-				return ""
-			}
-		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
-			return ""
-		}
-	}
-	if value[:2] != "00" {
-		return ""
-	}
-	return value
 }

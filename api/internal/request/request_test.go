@@ -95,22 +95,6 @@ func TestPathIDsThatCannotExistAreNotFound(t *testing.T) {
 	}
 }
 
-func TestTraceparent(t *testing.T) {
-	good := "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-	for value, want := range map[string]string{
-		good: good, "": "", "01" + good[2:]: "", strings.ToUpper(good): "", good + "-x": "",
-		strings.Replace(good, "-", "_", 1): "", strings.Replace(good, "b", "\xff", 1): "",
-	} {
-		r := &http.Request{Header: http.Header{"Traceparent": {value}}}
-		if got := traceparent(r); got != want {
-			t.Errorf("%q: got %q", value, got)
-		}
-	}
-	if got := traceparent(&http.Request{Header: http.Header{"Traceparent": {good, good}}}); got != "" {
-		t.Errorf("two of them: %q", got)
-	}
-}
-
 func TestQuantityRange(t *testing.T) {
 	for body, want := range map[string]int64{`{"quantity":1}`: 1, `{"quantity": 1000}`: 1000, `{ "quantity" : 17 }`: 17} {
 		if got, err := quantity([]byte(body)); got != want || err != nil {

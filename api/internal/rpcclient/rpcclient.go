@@ -9,6 +9,7 @@ import (
 
 	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/seckill-go/seckill/internal/tlsconf"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
@@ -57,9 +58,10 @@ func New(link string, c zrpc.RpcClientConf, secure *tlsconf.Client, guard grpc.U
 		return nil, errors.New("neither Endpoints nor a Target")
 	}
 	options := []zrpc.ClientOption{
-		// These two come before the chain that zrpc builds; its own options would come after it.
+		// These come before the chain that zrpc builds; its own options would come after it.
 		zrpc.WithDialOption(grpc.WithUnaryInterceptor(named(link, guard))),
 		zrpc.WithDialOption(grpc.WithStreamInterceptor(transport.StreamClientInterceptor)),
+		zrpc.WithDialOption(grpc.WithChainStreamInterceptor(tracing.StreamClientInterceptor)),
 		zrpc.WithDialOption(grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: c.KeepaliveTime, Timeout: keepaliveTimeout, PermitWithoutStream: true,
 		})),

@@ -17,6 +17,7 @@ import (
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/order/internal/config"
 	"github.com/seckill-go/seckill/rpc/order/internal/kafkaevents"
 	"github.com/seckill-go/seckill/rpc/order/internal/mysqlorders"
@@ -66,6 +67,7 @@ func Defaults(listen string) Config {
 		},
 		Writer:    config.Writer{Batch: 1000, StepTimeout: 30 * time.Second},
 		AuditWait: 5 * time.Second,
+		Survey:    config.Survey{Interval: 10 * time.Second, Timeout: 5 * time.Second, Sales: 50},
 	}
 }
 
@@ -83,10 +85,14 @@ func check(cfg Config) error {
 		return errors.New("config: Accept: ScriptBudget and PublishBudget together must not pass Budget")
 	case a.Quiet < a.Budget:
 		return errors.New("config: Accept: Quiet must be at least Budget, or a rebuild could overlook an order that is still answered")
+	case a.Quiet < order.MaxSoldOutLease:
+		return fmt.Errorf("config: Accept: Quiet must be at least %s, or a rebuilt sale could sell while gateways still call it sold out", order.MaxSoldOutLease)
 	case a.Lanes < 1 || a.MaxBatch < 1 || a.MaxWaiting < 1:
 		return errors.New("config: Accept: Lanes, MaxBatch and MaxWaiting must be at least 1")
 	case cfg.Writer.Batch < 1 || cfg.Writer.StepTimeout <= 0:
 		return errors.New("config: Writer: Batch and StepTimeout must be positive")
+	case cfg.Survey.Interval <= 0 || cfg.Survey.Timeout <= 0 || cfg.Survey.Sales < 0:
+		return errors.New("config: Survey: Interval and Timeout must be positive, Sales at least 0")
 	case len(cfg.Payment.WebhookSecret) < minSecret && slices.Contains(cfg.Roles, RoleRPC):
 		return fmt.Errorf("config: Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
 	}
@@ -184,16 +190,25 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 		rebuilder *order.Rebuilder
 		reserver  *order.Reserver
 	)
+	tracer, err := tracing.New(cfg.Tracing, tracing.ServiceName(cfg.Name, cfg.Roles...))
+	if err != nil {
+		return nil, err
+	}
+	spans := withSpans(tracer, cfg, e.stock, e.publisher, store)
 	returner := order.NewReturner(store, e.stock, stats, logger)
-	relay := order.NewRelay(store, e.stock, e.publisher, stats, owner, cfg.Accept.RelayAge, cfg.Accept.PublishBudget, now, logger,
+	relay := order.NewRelay(store, e.stock, spans.relay, stats, owner, cfg.Accept.RelayAge, cfg.Accept.PublishBudget, now, logger,
 		func() { reserver.Recovered() })
-	reserver = order.NewReserver(e.stock, e.publisher, catalog, order.ReserverConfig{
+	reserver = order.NewReserver(spans.stock, spans.publisher, catalog, order.ReserverConfig{
 		AcceptBudget: cfg.Accept.Budget, ScriptBudget: cfg.Accept.ScriptBudget, PublishBudget: cfg.Accept.PublishBudget,
 		Lanes: cfg.Accept.Lanes, MaxBatch: cfg.Accept.MaxBatch, MaxWaiting: cfg.Accept.MaxWaiting,
 	}, stats, now, logger, func(int64) { rebuilder.Kick() })
+	soldOuts := order.NewSoldOuts(e.stock, order.DefaultSoldOutsConfig())
 	quiet := order.RebuilderConfig{Quiet: cfg.Accept.Quiet}
 	if cfg.Accept.Sole {
-		quiet.Drain = reserver.Drain
+		quiet.Drain = func() {
+			reserver.Drain()
+			soldOuts.Drain()
+		}
 	}
 	rebuilder = order.NewRebuilder(store, e.stock, relay, e.log, catalog, quiet, stats, owner, now, logger)
 	orders := order.NewOrders(store, e.stock, catalog, stats, now, logger, returner.Kick)
@@ -203,21 +218,31 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	expirer := order.NewExpirer(store, stats, now, logger, returner.Kick)
 	writerConfig := order.DefaultWriterConfig()
 	writerConfig.Batch, writerConfig.StepTimeout = cfg.Writer.Batch, cfg.Writer.StepTimeout
-	writer := order.NewWriter(store, func() (order.Feed, error) {
-		return kafkaevents.NewFeed(cfg.Kafka, feedHooks(logger))
+	writer := order.NewWriter(spans.written, func() (order.Feed, error) {
+		feed, err := kafkaevents.NewFeed(cfg.Kafka, feedHooks(logger))
+		if err != nil {
+			return nil, err
+		}
+		return spans.feed(feed), nil
 	}, e.dead, writerConfig, stats, now, logger, returner.Kick)
 
 	auditor := order.NewAuditor(store, e.stock, e.log, cfg.AuditWait)
 	health := &health{store: store, stock: e.stock, log: e.log, stats: stats, rebuilder: rebuilder}
-	metrics := newCollector(stats)
+	survey := order.SurveyConfig{Interval: cfg.Survey.Interval, Timeout: cfg.Survey.Timeout, Sales: cfg.Survey.Sales}
+	surveyor := order.NewSurveyor(mysqlorders.New(e.db), e.stock, e.log, survey, now, logger)
+	metrics, err := newMetrics(parts{stats, e, rebuilder, writer, surveyor, cfg.Roles})
+	if err != nil {
+		return nil, err
+	}
 	app := &App{rebuilder: rebuilder}
 	modules := []lifecycle.Module{
+		{Name: "tracing", Start: tracer.Start, Stop: tracer.Stop},
 		{Name: "engines", Stop: func(context.Context) error { return e.close() }},
 		{Name: "schema", Start: func(ctx context.Context) error { return schema(ctx, cfg, e.db, p.Board) }},
 		{Name: "topics", Start: func(ctx context.Context) error {
 			return p.Board.Await(ctx, "kafka", func(ctx context.Context) error { return kafkaevents.EnsureTopics(ctx, cfg.Kafka) })
 		}},
-		{Name: "metrics", Start: metrics.register, Stop: metrics.unregister},
+		{Name: "metrics", Start: metrics.Start, Stop: metrics.Stop},
 	}
 	role := func(name string, start func(), stop func(context.Context) error, roles ...string) {
 		for _, r := range roles {
@@ -243,6 +268,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	role("writer", writer.Start, writer.Stop, RoleWriter)
 	role("relay", relay.Start, relay.Stop, RoleRelay)
 	role("rebuilder", rebuilder.Start, rebuilder.Stop, RoleRelay)
+	role("survey", surveyor.Start, surveyor.Stop, RoleRelay)
 	role("expirer", expirer.Start, expirer.Stop, RoleExpirer)
 	role("refunder", payments.Start, payments.Stop, RoleExpirer)
 	if slices.Contains(cfg.Roles, RoleWriter) {
@@ -250,7 +276,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	}
 	if slices.Contains(cfg.Roles, RoleRPC) {
 		svcCtx := &svc.ServiceContext{
-			Reserver: reserver, Orders: orders, Sales: sales, Payments: payments, Auditor: auditor, Health: health.parts,
+			Reserver: spans.reserver(reserver), Orders: orders, Sales: sales, Payments: payments, Auditor: auditor, Health: health.parts, SoldOuts: soldOuts,
 		}
 		guard, err := newGuard(cfg, p)
 		if err != nil {
@@ -258,7 +284,8 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 		}
 		rpc, err := rpcserver.New(withTimeouts(cfg), func(g *grpc.Server) {
 			orderpb.RegisterOrderServiceServer(g, server.NewOrderServiceServer(svcCtx))
-		}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
+		}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.WithTracing(tracer, orderpb.OrderService_Reserve_FullMethodName),
+			rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 		if err != nil {
 			return nil, err
 		}
@@ -266,6 +293,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 			lifecycle.Module{Name: "payment provider", Stop: func(context.Context) error { provider.Close(); return nil }},
 			lifecycle.Module{Name: "order watch", Start: func(context.Context) error { orders.Start(); return nil }, Stop: orders.Stop},
 			lifecycle.Module{Name: "reserver", Stop: reserver.Close},
+			soldOutModule(soldOuts),
 			lifecycle.Module{Name: "flow", Start: guard.Start, Stop: guard.Stop},
 			lifecycle.Module{Name: "rpc", Start: rpc.Start, Stop: func(ctx context.Context) error {
 				orders.EndWatches()
@@ -293,6 +321,7 @@ func withTimeouts(cfg Config) zrpc.RpcServerConf {
 	c.MethodTimeouts = append(slices.Clone(c.MethodTimeouts),
 		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_Reserve_FullMethodName, Timeout: cfg.Accept.Budget + cfg.Accept.ScriptBudget},
 		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_ActOnSale_FullMethodName, Timeout: actionTimeout},
+		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_Buyers_FullMethodName, Timeout: buyersTimeout},
 		zrpc.MethodTimeoutConf{FullMethod: orderpb.OrderService_AuditSale_FullMethodName, Timeout: cfg.AuditWait + auditTimeout},
 	)
 	return c

@@ -9,6 +9,7 @@ import (
 
 	"github.com/seckill-go/seckill/api/gatewayapp"
 	"github.com/seckill-go/seckill/internal/servicemain"
+	domain "github.com/seckill-go/seckill/rpc/order/internal/order"
 )
 
 // TestDefaultBudgetsNest: who waits for another waits longer than the other may take, as docs/links.md
@@ -28,6 +29,8 @@ func TestDefaultBudgetsNest(t *testing.T) {
 		{"gateway Purchase.Budget", "Accept.Budget", gateway.Purchase.Budget, accept.Budget + time.Millisecond},
 		{"Accept.Budget", "ScriptBudget and PublishBudget", accept.Budget, accept.ScriptBudget + accept.PublishBudget},
 		{"Accept.Quiet", "Accept.Budget", accept.Quiet, accept.Budget},
+		{"Accept.Quiet", "a lease on a sale that is sold out", accept.Quiet, domain.MaxSoldOutLease},
+		{"the longest lease", "gateway SoldOut.Lease", domain.MaxSoldOutLease, gateway.SoldOut.Lease},
 		{"Accept.RelayAge", "Accept.Budget", accept.RelayAge, accept.Budget},
 		{"gateway HTTP.WriteTimeout", "an audit", gateway.HTTP.WriteTimeout, order.AuditWait + auditTimeout},
 		{"gateway HTTP.WriteTimeout", "a purchase", gateway.HTTP.WriteTimeout, gateway.Purchase.Budget},

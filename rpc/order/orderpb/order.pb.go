@@ -1980,6 +1980,369 @@ func (x *AuditFinding) GetDetail() string {
 	return ""
 }
 
+type SoldOutQuestion struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	SaleId int64                  `protobuf:"varint,1,opt,name=sale_id,json=saleId,proto3" json:"sale_id,omitempty"`
+	// Of the filter that the asker has; 0 without one. A lease is given for this state alone, since
+	// without a filter of just that state it could not be used.
+	Generation    int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Sequence      int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SoldOutQuestion) Reset() {
+	*x = SoldOutQuestion{}
+	mi := &file_order_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SoldOutQuestion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SoldOutQuestion) ProtoMessage() {}
+
+func (x *SoldOutQuestion) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SoldOutQuestion.ProtoReflect.Descriptor instead.
+func (*SoldOutQuestion) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *SoldOutQuestion) GetSaleId() int64 {
+	if x != nil {
+		return x.SaleId
+	}
+	return 0
+}
+
+func (x *SoldOutQuestion) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SoldOutQuestion) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type SoldOutRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1000.
+	Questions []*SoldOutQuestion `protobuf:"bytes,1,rep,name=questions,proto3" json:"questions,omitempty"`
+	// How long the leases are to be, in milliseconds; the service may give shorter ones.
+	LeaseMs       int64 `protobuf:"varint,2,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SoldOutRequest) Reset() {
+	*x = SoldOutRequest{}
+	mi := &file_order_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SoldOutRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SoldOutRequest) ProtoMessage() {}
+
+func (x *SoldOutRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SoldOutRequest.ProtoReflect.Descriptor instead.
+func (*SoldOutRequest) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SoldOutRequest) GetQuestions() []*SoldOutQuestion {
+	if x != nil {
+		return x.Questions
+	}
+	return nil
+}
+
+func (x *SoldOutRequest) GetLeaseMs() int64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
+}
+
+type SoldOutAnswer struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether nothing remains of the sale, while it sells.
+	SoldOut bool `protobuf:"varint,1,opt,name=sold_out,json=soldOut,proto3" json:"sold_out,omitempty"`
+	// The state that this is about; an order's id has the same two numbers.
+	Generation int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	Sequence   int64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Until so long after the question was sent, in milliseconds, nothing is sold; 0 without a lease.
+	LeaseMs int64 `protobuf:"varint,4,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"`
+	// Units that one user may hold.
+	PerUserLimit  int64 `protobuf:"varint,5,opt,name=per_user_limit,json=perUserLimit,proto3" json:"per_user_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SoldOutAnswer) Reset() {
+	*x = SoldOutAnswer{}
+	mi := &file_order_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SoldOutAnswer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SoldOutAnswer) ProtoMessage() {}
+
+func (x *SoldOutAnswer) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SoldOutAnswer.ProtoReflect.Descriptor instead.
+func (*SoldOutAnswer) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SoldOutAnswer) GetSoldOut() bool {
+	if x != nil {
+		return x.SoldOut
+	}
+	return false
+}
+
+func (x *SoldOutAnswer) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SoldOutAnswer) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *SoldOutAnswer) GetLeaseMs() int64 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
+}
+
+func (x *SoldOutAnswer) GetPerUserLimit() int64 {
+	if x != nil {
+		return x.PerUserLimit
+	}
+	return 0
+}
+
+type SoldOutResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One a question, at the same index.
+	Answers       []*SoldOutAnswer `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SoldOutResponse) Reset() {
+	*x = SoldOutResponse{}
+	mi := &file_order_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SoldOutResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SoldOutResponse) ProtoMessage() {}
+
+func (x *SoldOutResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SoldOutResponse.ProtoReflect.Descriptor instead.
+func (*SoldOutResponse) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SoldOutResponse) GetAnswers() []*SoldOutAnswer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+type BuyersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SaleId        int64                  `protobuf:"varint,1,opt,name=sale_id,json=saleId,proto3" json:"sale_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuyersRequest) Reset() {
+	*x = BuyersRequest{}
+	mi := &file_order_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuyersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuyersRequest) ProtoMessage() {}
+
+func (x *BuyersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuyersRequest.ProtoReflect.Descriptor instead.
+func (*BuyersRequest) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *BuyersRequest) GetSaleId() int64 {
+	if x != nil {
+		return x.SaleId
+	}
+	return 0
+}
+
+type BuyersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state that the filter is of: every user with an order on the sale then is in it.
+	Generation int64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Sequence   int64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// internal/bloom's filter of the users' ids.
+	Seed          uint64 `protobuf:"varint,3,opt,name=seed,proto3" json:"seed,omitempty"`
+	Hashes        int64  `protobuf:"varint,4,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	Bits          []byte `protobuf:"bytes,5,opt,name=bits,proto3" json:"bits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BuyersResponse) Reset() {
+	*x = BuyersResponse{}
+	mi := &file_order_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BuyersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BuyersResponse) ProtoMessage() {}
+
+func (x *BuyersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_order_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BuyersResponse.ProtoReflect.Descriptor instead.
+func (*BuyersResponse) Descriptor() ([]byte, []int) {
+	return file_order_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *BuyersResponse) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *BuyersResponse) GetSequence() int64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *BuyersResponse) GetSeed() uint64 {
+	if x != nil {
+		return x.Seed
+	}
+	return 0
+}
+
+func (x *BuyersResponse) GetHashes() int64 {
+	if x != nil {
+		return x.Hashes
+	}
+	return 0
+}
+
+func (x *BuyersResponse) GetBits() []byte {
+	if x != nil {
+		return x.Bits
+	}
+	return nil
+}
+
 type HealthRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1988,7 +2351,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_order_proto_msgTypes[27]
+	mi := &file_order_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2000,7 +2363,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_order_proto_msgTypes[27]
+	mi := &file_order_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2013,7 +2376,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_order_proto_rawDescGZIP(), []int{27}
+	return file_order_proto_rawDescGZIP(), []int{33}
 }
 
 type HealthResponse struct {
@@ -2025,7 +2388,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_order_proto_msgTypes[28]
+	mi := &file_order_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2400,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_order_proto_msgTypes[28]
+	mi := &file_order_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2413,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_order_proto_rawDescGZIP(), []int{28}
+	return file_order_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *HealthResponse) GetParts() []*Part {
@@ -2075,7 +2438,7 @@ type Part struct {
 
 func (x *Part) Reset() {
 	*x = Part{}
-	mi := &file_order_proto_msgTypes[29]
+	mi := &file_order_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2087,7 +2450,7 @@ func (x *Part) String() string {
 func (*Part) ProtoMessage() {}
 
 func (x *Part) ProtoReflect() protoreflect.Message {
-	mi := &file_order_proto_msgTypes[29]
+	mi := &file_order_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2100,7 +2463,7 @@ func (x *Part) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Part.ProtoReflect.Descriptor instead.
 func (*Part) Descriptor() ([]byte, []int) {
-	return file_order_proto_rawDescGZIP(), []int{29}
+	return file_order_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Part) GetName() string {
@@ -2147,7 +2510,7 @@ type OrderAccepted struct {
 
 func (x *OrderAccepted) Reset() {
 	*x = OrderAccepted{}
-	mi := &file_order_proto_msgTypes[30]
+	mi := &file_order_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2159,7 +2522,7 @@ func (x *OrderAccepted) String() string {
 func (*OrderAccepted) ProtoMessage() {}
 
 func (x *OrderAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_order_proto_msgTypes[30]
+	mi := &file_order_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2172,7 +2535,7 @@ func (x *OrderAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderAccepted.ProtoReflect.Descriptor instead.
 func (*OrderAccepted) Descriptor() ([]byte, []int) {
-	return file_order_proto_rawDescGZIP(), []int{30}
+	return file_order_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *OrderAccepted) GetOrderId() int64 {
@@ -2387,7 +2750,36 @@ const file_order_proto_rawDesc = "" +
 	"\x04code\x18\x02 \x01(\tR\x04code\x12\x19\n" +
 	"\border_id\x18\x03 \x01(\x03R\aorderId\x12\x17\n" +
 	"\auser_id\x18\x04 \x01(\x03R\x06userId\x12\x16\n" +
-	"\x06detail\x18\x05 \x01(\tR\x06detail\"\x0f\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"f\n" +
+	"\x0fSoldOutQuestion\x12\x17\n" +
+	"\asale_id\x18\x01 \x01(\x03R\x06saleId\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03R\n" +
+	"generation\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x03R\bsequence\"l\n" +
+	"\x0eSoldOutRequest\x12?\n" +
+	"\tquestions\x18\x01 \x03(\v2!.seckill.order.v1.SoldOutQuestionR\tquestions\x12\x19\n" +
+	"\blease_ms\x18\x02 \x01(\x03R\aleaseMs\"\xa7\x01\n" +
+	"\rSoldOutAnswer\x12\x19\n" +
+	"\bsold_out\x18\x01 \x01(\bR\asoldOut\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03R\n" +
+	"generation\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x03R\bsequence\x12\x19\n" +
+	"\blease_ms\x18\x04 \x01(\x03R\aleaseMs\x12$\n" +
+	"\x0eper_user_limit\x18\x05 \x01(\x03R\fperUserLimit\"L\n" +
+	"\x0fSoldOutResponse\x129\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1f.seckill.order.v1.SoldOutAnswerR\aanswers\"(\n" +
+	"\rBuyersRequest\x12\x17\n" +
+	"\asale_id\x18\x01 \x01(\x03R\x06saleId\"\x8c\x01\n" +
+	"\x0eBuyersResponse\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x03R\n" +
+	"generation\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x03R\bsequence\x12\x12\n" +
+	"\x04seed\x18\x03 \x01(\x04R\x04seed\x12\x16\n" +
+	"\x06hashes\x18\x04 \x01(\x03R\x06hashes\x12\x12\n" +
+	"\x04bits\x18\x05 \x01(\fR\x04bits\"\x0f\n" +
 	"\rHealthRequest\">\n" +
 	"\x0eHealthResponse\x12,\n" +
 	"\x05parts\x18\x01 \x03(\v2\x16.seckill.order.v1.PartR\x05parts\"^\n" +
@@ -2401,7 +2793,8 @@ const file_order_proto_rawDesc = "" +
 	"\auser_id\x18\x02 \x01(\x03R\x06userId\x12\x1a\n" +
 	"\bquantity\x18\x03 \x01(\x03R\bquantity\x12\x19\n" +
 	"\bkey_hash\x18\x04 \x01(\tR\akeyHash\x12$\n" +
-	"\x0ereserved_at_ms\x18\x05 \x01(\x03R\freservedAtMs2\xb5\t\n" +
+	"\x0ereserved_at_ms\x18\x05 \x01(\x03R\freservedAtMs2\xd2\n" +
+	"\n" +
 	"\fOrderService\x12N\n" +
 	"\aReserve\x12 .seckill.order.v1.ReserveRequest\x1a!.seckill.order.v1.ReserveResponse\x12F\n" +
 	"\bGetOrder\x12!.seckill.order.v1.GetOrderRequest\x1a\x17.seckill.order.v1.Order\x12W\n" +
@@ -2420,7 +2813,9 @@ const file_order_proto_rawDesc = "" +
 	"\tListSales\x12\".seckill.order.v1.ListSalesRequest\x1a#.seckill.order.v1.ListSalesResponse\x12G\n" +
 	"\tActOnSale\x12\".seckill.order.v1.ActOnSaleRequest\x1a\x16.seckill.order.v1.Sale\x12R\n" +
 	"\fGetSaleStats\x12%.seckill.order.v1.GetSaleStatsRequest\x1a\x1b.seckill.order.v1.SaleStats\x12N\n" +
-	"\tAuditSale\x12\".seckill.order.v1.AuditSaleRequest\x1a\x1d.seckill.order.v1.AuditReport\x12K\n" +
+	"\tAuditSale\x12\".seckill.order.v1.AuditSaleRequest\x1a\x1d.seckill.order.v1.AuditReport\x12N\n" +
+	"\aSoldOut\x12 .seckill.order.v1.SoldOutRequest\x1a!.seckill.order.v1.SoldOutResponse\x12K\n" +
+	"\x06Buyers\x12\x1f.seckill.order.v1.BuyersRequest\x1a .seckill.order.v1.BuyersResponse\x12K\n" +
 	"\x06Health\x12\x1f.seckill.order.v1.HealthRequest\x1a .seckill.order.v1.HealthResponseB\vZ\t./orderpbb\x06proto3"
 
 var (
@@ -2435,7 +2830,7 @@ func file_order_proto_rawDescGZIP() []byte {
 	return file_order_proto_rawDescData
 }
 
-var file_order_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_order_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_order_proto_goTypes = []any{
 	(*ReserveCall)(nil),          // 0: seckill.order.v1.ReserveCall
 	(*ReserveRequest)(nil),       // 1: seckill.order.v1.ReserveRequest
@@ -2464,10 +2859,16 @@ var file_order_proto_goTypes = []any{
 	(*AuditReport)(nil),          // 24: seckill.order.v1.AuditReport
 	(*AuditFigure)(nil),          // 25: seckill.order.v1.AuditFigure
 	(*AuditFinding)(nil),         // 26: seckill.order.v1.AuditFinding
-	(*HealthRequest)(nil),        // 27: seckill.order.v1.HealthRequest
-	(*HealthResponse)(nil),       // 28: seckill.order.v1.HealthResponse
-	(*Part)(nil),                 // 29: seckill.order.v1.Part
-	(*OrderAccepted)(nil),        // 30: seckill.order.v1.OrderAccepted
+	(*SoldOutQuestion)(nil),      // 27: seckill.order.v1.SoldOutQuestion
+	(*SoldOutRequest)(nil),       // 28: seckill.order.v1.SoldOutRequest
+	(*SoldOutAnswer)(nil),        // 29: seckill.order.v1.SoldOutAnswer
+	(*SoldOutResponse)(nil),      // 30: seckill.order.v1.SoldOutResponse
+	(*BuyersRequest)(nil),        // 31: seckill.order.v1.BuyersRequest
+	(*BuyersResponse)(nil),       // 32: seckill.order.v1.BuyersResponse
+	(*HealthRequest)(nil),        // 33: seckill.order.v1.HealthRequest
+	(*HealthResponse)(nil),       // 34: seckill.order.v1.HealthResponse
+	(*Part)(nil),                 // 35: seckill.order.v1.Part
+	(*OrderAccepted)(nil),        // 36: seckill.order.v1.OrderAccepted
 }
 var file_order_proto_depIdxs = []int32{
 	0,  // 0: seckill.order.v1.ReserveRequest.calls:type_name -> seckill.order.v1.ReserveCall
@@ -2476,42 +2877,48 @@ var file_order_proto_depIdxs = []int32{
 	14, // 3: seckill.order.v1.ListSalesResponse.items:type_name -> seckill.order.v1.Sale
 	25, // 4: seckill.order.v1.AuditReport.figures:type_name -> seckill.order.v1.AuditFigure
 	26, // 5: seckill.order.v1.AuditReport.findings:type_name -> seckill.order.v1.AuditFinding
-	29, // 6: seckill.order.v1.HealthResponse.parts:type_name -> seckill.order.v1.Part
-	1,  // 7: seckill.order.v1.OrderService.Reserve:input_type -> seckill.order.v1.ReserveRequest
-	5,  // 8: seckill.order.v1.OrderService.GetOrder:input_type -> seckill.order.v1.GetOrderRequest
-	6,  // 9: seckill.order.v1.OrderService.ListOrders:input_type -> seckill.order.v1.ListOrdersRequest
-	8,  // 10: seckill.order.v1.OrderService.WatchOrder:input_type -> seckill.order.v1.WatchOrderRequest
-	9,  // 11: seckill.order.v1.OrderService.CancelOrder:input_type -> seckill.order.v1.CancelOrderRequest
-	10, // 12: seckill.order.v1.OrderService.PayOrder:input_type -> seckill.order.v1.PayOrderRequest
-	12, // 13: seckill.order.v1.OrderService.HandlePaymentEvent:input_type -> seckill.order.v1.PaymentEventRequest
-	15, // 14: seckill.order.v1.OrderService.CreateSale:input_type -> seckill.order.v1.CreateSaleRequest
-	16, // 15: seckill.order.v1.OrderService.UpdateSale:input_type -> seckill.order.v1.UpdateSaleRequest
-	17, // 16: seckill.order.v1.OrderService.GetSale:input_type -> seckill.order.v1.GetSaleRequest
-	18, // 17: seckill.order.v1.OrderService.ListSales:input_type -> seckill.order.v1.ListSalesRequest
-	20, // 18: seckill.order.v1.OrderService.ActOnSale:input_type -> seckill.order.v1.ActOnSaleRequest
-	21, // 19: seckill.order.v1.OrderService.GetSaleStats:input_type -> seckill.order.v1.GetSaleStatsRequest
-	23, // 20: seckill.order.v1.OrderService.AuditSale:input_type -> seckill.order.v1.AuditSaleRequest
-	27, // 21: seckill.order.v1.OrderService.Health:input_type -> seckill.order.v1.HealthRequest
-	3,  // 22: seckill.order.v1.OrderService.Reserve:output_type -> seckill.order.v1.ReserveResponse
-	4,  // 23: seckill.order.v1.OrderService.GetOrder:output_type -> seckill.order.v1.Order
-	7,  // 24: seckill.order.v1.OrderService.ListOrders:output_type -> seckill.order.v1.ListOrdersResponse
-	4,  // 25: seckill.order.v1.OrderService.WatchOrder:output_type -> seckill.order.v1.Order
-	4,  // 26: seckill.order.v1.OrderService.CancelOrder:output_type -> seckill.order.v1.Order
-	11, // 27: seckill.order.v1.OrderService.PayOrder:output_type -> seckill.order.v1.Payment
-	13, // 28: seckill.order.v1.OrderService.HandlePaymentEvent:output_type -> seckill.order.v1.PaymentEventResponse
-	14, // 29: seckill.order.v1.OrderService.CreateSale:output_type -> seckill.order.v1.Sale
-	14, // 30: seckill.order.v1.OrderService.UpdateSale:output_type -> seckill.order.v1.Sale
-	14, // 31: seckill.order.v1.OrderService.GetSale:output_type -> seckill.order.v1.Sale
-	19, // 32: seckill.order.v1.OrderService.ListSales:output_type -> seckill.order.v1.ListSalesResponse
-	14, // 33: seckill.order.v1.OrderService.ActOnSale:output_type -> seckill.order.v1.Sale
-	22, // 34: seckill.order.v1.OrderService.GetSaleStats:output_type -> seckill.order.v1.SaleStats
-	24, // 35: seckill.order.v1.OrderService.AuditSale:output_type -> seckill.order.v1.AuditReport
-	28, // 36: seckill.order.v1.OrderService.Health:output_type -> seckill.order.v1.HealthResponse
-	22, // [22:37] is the sub-list for method output_type
-	7,  // [7:22] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	27, // 6: seckill.order.v1.SoldOutRequest.questions:type_name -> seckill.order.v1.SoldOutQuestion
+	29, // 7: seckill.order.v1.SoldOutResponse.answers:type_name -> seckill.order.v1.SoldOutAnswer
+	35, // 8: seckill.order.v1.HealthResponse.parts:type_name -> seckill.order.v1.Part
+	1,  // 9: seckill.order.v1.OrderService.Reserve:input_type -> seckill.order.v1.ReserveRequest
+	5,  // 10: seckill.order.v1.OrderService.GetOrder:input_type -> seckill.order.v1.GetOrderRequest
+	6,  // 11: seckill.order.v1.OrderService.ListOrders:input_type -> seckill.order.v1.ListOrdersRequest
+	8,  // 12: seckill.order.v1.OrderService.WatchOrder:input_type -> seckill.order.v1.WatchOrderRequest
+	9,  // 13: seckill.order.v1.OrderService.CancelOrder:input_type -> seckill.order.v1.CancelOrderRequest
+	10, // 14: seckill.order.v1.OrderService.PayOrder:input_type -> seckill.order.v1.PayOrderRequest
+	12, // 15: seckill.order.v1.OrderService.HandlePaymentEvent:input_type -> seckill.order.v1.PaymentEventRequest
+	15, // 16: seckill.order.v1.OrderService.CreateSale:input_type -> seckill.order.v1.CreateSaleRequest
+	16, // 17: seckill.order.v1.OrderService.UpdateSale:input_type -> seckill.order.v1.UpdateSaleRequest
+	17, // 18: seckill.order.v1.OrderService.GetSale:input_type -> seckill.order.v1.GetSaleRequest
+	18, // 19: seckill.order.v1.OrderService.ListSales:input_type -> seckill.order.v1.ListSalesRequest
+	20, // 20: seckill.order.v1.OrderService.ActOnSale:input_type -> seckill.order.v1.ActOnSaleRequest
+	21, // 21: seckill.order.v1.OrderService.GetSaleStats:input_type -> seckill.order.v1.GetSaleStatsRequest
+	23, // 22: seckill.order.v1.OrderService.AuditSale:input_type -> seckill.order.v1.AuditSaleRequest
+	28, // 23: seckill.order.v1.OrderService.SoldOut:input_type -> seckill.order.v1.SoldOutRequest
+	31, // 24: seckill.order.v1.OrderService.Buyers:input_type -> seckill.order.v1.BuyersRequest
+	33, // 25: seckill.order.v1.OrderService.Health:input_type -> seckill.order.v1.HealthRequest
+	3,  // 26: seckill.order.v1.OrderService.Reserve:output_type -> seckill.order.v1.ReserveResponse
+	4,  // 27: seckill.order.v1.OrderService.GetOrder:output_type -> seckill.order.v1.Order
+	7,  // 28: seckill.order.v1.OrderService.ListOrders:output_type -> seckill.order.v1.ListOrdersResponse
+	4,  // 29: seckill.order.v1.OrderService.WatchOrder:output_type -> seckill.order.v1.Order
+	4,  // 30: seckill.order.v1.OrderService.CancelOrder:output_type -> seckill.order.v1.Order
+	11, // 31: seckill.order.v1.OrderService.PayOrder:output_type -> seckill.order.v1.Payment
+	13, // 32: seckill.order.v1.OrderService.HandlePaymentEvent:output_type -> seckill.order.v1.PaymentEventResponse
+	14, // 33: seckill.order.v1.OrderService.CreateSale:output_type -> seckill.order.v1.Sale
+	14, // 34: seckill.order.v1.OrderService.UpdateSale:output_type -> seckill.order.v1.Sale
+	14, // 35: seckill.order.v1.OrderService.GetSale:output_type -> seckill.order.v1.Sale
+	19, // 36: seckill.order.v1.OrderService.ListSales:output_type -> seckill.order.v1.ListSalesResponse
+	14, // 37: seckill.order.v1.OrderService.ActOnSale:output_type -> seckill.order.v1.Sale
+	22, // 38: seckill.order.v1.OrderService.GetSaleStats:output_type -> seckill.order.v1.SaleStats
+	24, // 39: seckill.order.v1.OrderService.AuditSale:output_type -> seckill.order.v1.AuditReport
+	30, // 40: seckill.order.v1.OrderService.SoldOut:output_type -> seckill.order.v1.SoldOutResponse
+	32, // 41: seckill.order.v1.OrderService.Buyers:output_type -> seckill.order.v1.BuyersResponse
+	34, // 42: seckill.order.v1.OrderService.Health:output_type -> seckill.order.v1.HealthResponse
+	26, // [26:43] is the sub-list for method output_type
+	9,  // [9:26] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_order_proto_init() }
@@ -2526,7 +2933,7 @@ func file_order_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_order_proto_rawDesc), len(file_order_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   31,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

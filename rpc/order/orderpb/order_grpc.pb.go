@@ -35,6 +35,8 @@ const (
 	OrderService_ActOnSale_FullMethodName          = "/seckill.order.v1.OrderService/ActOnSale"
 	OrderService_GetSaleStats_FullMethodName       = "/seckill.order.v1.OrderService/GetSaleStats"
 	OrderService_AuditSale_FullMethodName          = "/seckill.order.v1.OrderService/AuditSale"
+	OrderService_SoldOut_FullMethodName            = "/seckill.order.v1.OrderService/SoldOut"
+	OrderService_Buyers_FullMethodName             = "/seckill.order.v1.OrderService/Buyers"
 	OrderService_Health_FullMethodName             = "/seckill.order.v1.OrderService/Health"
 )
 
@@ -77,6 +79,15 @@ type OrderServiceClient interface {
 	GetSaleStats(ctx context.Context, in *GetSaleStatsRequest, opts ...grpc.CallOption) (*SaleStats, error)
 	// AuditSale proves the promises for one sale. Errors: not_found.
 	AuditSale(ctx context.Context, in *AuditSaleRequest, opts ...grpc.CallOption) (*AuditReport, error)
+	// SoldOut asks for leases on sales that are sold out: until a lease ends nothing of its sale is
+	// sold, so that whoever holds one may answer "sold out" by itself to users who have no order there.
+	// A sale that is not known, not sold out or not selling has an answer without a lease. Errors:
+	// invalid_request (too many sales).
+	SoldOut(ctx context.Context, in *SoldOutRequest, opts ...grpc.CallOption) (*SoldOutResponse, error)
+	// Buyers reads who has an order, of whatever state, on a sale that is sold out, as a Bloom filter.
+	// Errors: state_conflict (not sold out, or not so all the while), overloaded with a time to try
+	// again (read too often, or too many at once).
+	Buyers(ctx context.Context, in *BuyersRequest, opts ...grpc.CallOption) (*BuyersResponse, error)
 	// Health tells which parts of the service are up.
 	Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
 }
@@ -238,6 +249,26 @@ func (c *orderServiceClient) AuditSale(ctx context.Context, in *AuditSaleRequest
 	return out, nil
 }
 
+func (c *orderServiceClient) SoldOut(ctx context.Context, in *SoldOutRequest, opts ...grpc.CallOption) (*SoldOutResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SoldOutResponse)
+	err := c.cc.Invoke(ctx, OrderService_SoldOut_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) Buyers(ctx context.Context, in *BuyersRequest, opts ...grpc.CallOption) (*BuyersResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(BuyersResponse)
+	err := c.cc.Invoke(ctx, OrderService_Buyers_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *orderServiceClient) Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(HealthResponse)
@@ -287,6 +318,15 @@ type OrderServiceServer interface {
 	GetSaleStats(context.Context, *GetSaleStatsRequest) (*SaleStats, error)
 	// AuditSale proves the promises for one sale. Errors: not_found.
 	AuditSale(context.Context, *AuditSaleRequest) (*AuditReport, error)
+	// SoldOut asks for leases on sales that are sold out: until a lease ends nothing of its sale is
+	// sold, so that whoever holds one may answer "sold out" by itself to users who have no order there.
+	// A sale that is not known, not sold out or not selling has an answer without a lease. Errors:
+	// invalid_request (too many sales).
+	SoldOut(context.Context, *SoldOutRequest) (*SoldOutResponse, error)
+	// Buyers reads who has an order, of whatever state, on a sale that is sold out, as a Bloom filter.
+	// Errors: state_conflict (not sold out, or not so all the while), overloaded with a time to try
+	// again (read too often, or too many at once).
+	Buyers(context.Context, *BuyersRequest) (*BuyersResponse, error)
 	// Health tells which parts of the service are up.
 	Health(context.Context, *HealthRequest) (*HealthResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
@@ -340,6 +380,12 @@ func (UnimplementedOrderServiceServer) GetSaleStats(context.Context, *GetSaleSta
 }
 func (UnimplementedOrderServiceServer) AuditSale(context.Context, *AuditSaleRequest) (*AuditReport, error) {
 	return nil, status.Error(codes.Unimplemented, "method AuditSale not implemented")
+}
+func (UnimplementedOrderServiceServer) SoldOut(context.Context, *SoldOutRequest) (*SoldOutResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SoldOut not implemented")
+}
+func (UnimplementedOrderServiceServer) Buyers(context.Context, *BuyersRequest) (*BuyersResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Buyers not implemented")
 }
 func (UnimplementedOrderServiceServer) Health(context.Context, *HealthRequest) (*HealthResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Health not implemented")
@@ -610,6 +656,42 @@ func _OrderService_AuditSale_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_SoldOut_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SoldOutRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).SoldOut(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_SoldOut_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).SoldOut(ctx, req.(*SoldOutRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _OrderService_Buyers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(BuyersRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).Buyers(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_Buyers_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).Buyers(ctx, req.(*BuyersRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrderService_Health_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(HealthRequest)
 	if err := dec(in); err != nil {
@@ -686,6 +768,14 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AuditSale",
 			Handler:    _OrderService_AuditSale_Handler,
+		},
+		{
+			MethodName: "SoldOut",
+			Handler:    _OrderService_SoldOut_Handler,
+		},
+		{
+			MethodName: "Buyers",
+			Handler:    _OrderService_Buyers_Handler,
 		},
 		{
 			MethodName: "Health",

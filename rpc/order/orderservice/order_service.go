@@ -19,6 +19,8 @@ type (
 	AuditFinding         = orderpb.AuditFinding
 	AuditReport          = orderpb.AuditReport
 	AuditSaleRequest     = orderpb.AuditSaleRequest
+	BuyersRequest        = orderpb.BuyersRequest
+	BuyersResponse       = orderpb.BuyersResponse
 	CancelOrderRequest   = orderpb.CancelOrderRequest
 	CreateSaleRequest    = orderpb.CreateSaleRequest
 	GetOrderRequest      = orderpb.GetOrderRequest
@@ -43,6 +45,10 @@ type (
 	ReserveResponse      = orderpb.ReserveResponse
 	Sale                 = orderpb.Sale
 	SaleStats            = orderpb.SaleStats
+	SoldOutAnswer        = orderpb.SoldOutAnswer
+	SoldOutQuestion      = orderpb.SoldOutQuestion
+	SoldOutRequest       = orderpb.SoldOutRequest
+	SoldOutResponse      = orderpb.SoldOutResponse
 	UpdateSaleRequest    = orderpb.UpdateSaleRequest
 	WatchOrderRequest    = orderpb.WatchOrderRequest
 
@@ -75,6 +81,10 @@ type (
 		GetSaleStats(ctx context.Context, in *GetSaleStatsRequest, opts ...grpc.CallOption) (*SaleStats, error)
 		// AuditSale proves the promises for one sale. Errors: not_found.
 		AuditSale(ctx context.Context, in *AuditSaleRequest, opts ...grpc.CallOption) (*AuditReport, error)
+		// SoldOut asks for leases on sales that are sold out: until a lease ends nothing of its sale is
+		SoldOut(ctx context.Context, in *SoldOutRequest, opts ...grpc.CallOption) (*SoldOutResponse, error)
+		// Buyers reads who has an order, of whatever state, on a sale that is sold out, as a Bloom filter.
+		Buyers(ctx context.Context, in *BuyersRequest, opts ...grpc.CallOption) (*BuyersResponse, error)
 		// Health tells which parts of the service are up.
 		Health(ctx context.Context, in *HealthRequest, opts ...grpc.CallOption) (*HealthResponse, error)
 	}
@@ -172,6 +182,18 @@ func (m *defaultOrderService) GetSaleStats(ctx context.Context, in *GetSaleStats
 func (m *defaultOrderService) AuditSale(ctx context.Context, in *AuditSaleRequest, opts ...grpc.CallOption) (*AuditReport, error) {
 	client := orderpb.NewOrderServiceClient(m.cli.Conn())
 	return client.AuditSale(ctx, in, opts...)
+}
+
+// SoldOut asks for leases on sales that are sold out: until a lease ends nothing of its sale is
+func (m *defaultOrderService) SoldOut(ctx context.Context, in *SoldOutRequest, opts ...grpc.CallOption) (*SoldOutResponse, error) {
+	client := orderpb.NewOrderServiceClient(m.cli.Conn())
+	return client.SoldOut(ctx, in, opts...)
+}
+
+// Buyers reads who has an order, of whatever state, on a sale that is sold out, as a Bloom filter.
+func (m *defaultOrderService) Buyers(ctx context.Context, in *BuyersRequest, opts ...grpc.CallOption) (*BuyersResponse, error) {
+	client := orderpb.NewOrderServiceClient(m.cli.Conn())
+	return client.Buyers(ctx, in, opts...)
 }
 
 // Health tells which parts of the service are up.

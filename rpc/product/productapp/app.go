@@ -13,6 +13,7 @@ import (
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/product/internal/config"
 	"github.com/seckill-go/seckill/rpc/product/internal/mysqlproducts"
 	"github.com/seckill-go/seckill/rpc/product/internal/product"
@@ -52,16 +53,27 @@ func New(cfg Config, p process.Process) (*App, error) {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
+	pool, err := sqldb.Metrics(db, "product")
+	if err != nil {
+		return nil, errors.Join(err, sqldb.Close(db))
+	}
+	tracer, err := tracing.New(cfg.Tracing, tracing.ServiceName(cfg.Name))
+	if err != nil {
+		return nil, errors.Join(err, sqldb.Close(db))
+	}
 	app := new(App)
 	rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
 		productpb.RegisterProductServiceServer(g, server.NewProductServiceServer(svc.NewServiceContext(products)))
-	}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
+	}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.WithTracing(tracer),
+		rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 	if err != nil {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
 	app.group = lifecycle.New(
+		lifecycle.Module{Name: "tracing", Start: tracer.Start, Stop: tracer.Stop},
 		lifecycle.Module{Name: "database", Stop: func(context.Context) error { return sqldb.Close(db) }},
+		lifecycle.Module{Name: "metrics", Start: pool.Start, Stop: pool.Stop},
 		lifecycle.Module{Name: "schema", Start: func(ctx context.Context) error {
 			return p.Board.Await(ctx, "mysql", func(ctx context.Context) error { return schema(ctx, cfg, db) })
 		}},

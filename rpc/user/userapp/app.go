@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/seckill-go/seckill/internal/accesstoken"
 	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/lifecycle"
+	"github.com/seckill-go/seckill/internal/metrics"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/rpcserver"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/user/internal/argon2id"
 	"github.com/seckill-go/seckill/rpc/user/internal/config"
 	"github.com/seckill-go/seckill/rpc/user/internal/mysqlusers"
@@ -54,11 +57,13 @@ func New(cfg Config, p process.Process) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
+	hashing := prometheus.NewHistogram(metrics.Seconds(
+		"seckill_password_hash_duration_seconds", "Time of one password hash, without the wait for its turn."))
 	hasher, err := argon2id.New(argon2id.Config{
 		Params: argon2id.Params{
 			MemoryKiB: cfg.Password.MemoryKiB, Iterations: cfg.Password.Iterations, Parallelism: cfg.Password.Parallelism,
 		},
-		AtOnce: cfg.Password.AtOnce, MaxWait: cfg.Password.MaxWait,
+		AtOnce: cfg.Password.AtOnce, MaxWait: cfg.Password.MaxWait, Observe: hashing.Observe,
 	})
 	if err != nil {
 		return nil, err
@@ -80,16 +85,28 @@ func New(cfg Config, p process.Process) (*App, error) {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
+	pool, err := sqldb.Metrics(db, "user")
+	if err != nil {
+		return nil, errors.Join(err, sqldb.Close(db))
+	}
+	shown := metrics.NewSet(pool, hashing)
+	tracer, err := tracing.New(cfg.Tracing, tracing.ServiceName(cfg.Name))
+	if err != nil {
+		return nil, errors.Join(err, sqldb.Close(db))
+	}
 	app := new(App)
 	rpc, err := rpcserver.New(cfg.RpcServerConf, func(g *grpc.Server) {
 		userpb.RegisterUserServiceServer(g, server.NewUserServiceServer(svc.NewServiceContext(users)))
-	}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
+	}, rpcserver.WithTLS(cfg.TLS), rpcserver.WithFlow(guard), rpcserver.WithTracing(tracer),
+		rpcserver.OnFail(func(err error) { app.group.Fail("rpc", err) }))
 	if err != nil {
 		_ = sqldb.Close(db) // nothing was connected yet
 		return nil, err
 	}
 	app.group = lifecycle.New(
+		lifecycle.Module{Name: "tracing", Start: tracer.Start, Stop: tracer.Stop},
 		lifecycle.Module{Name: "database", Stop: func(context.Context) error { return sqldb.Close(db) }},
+		lifecycle.Module{Name: "metrics", Start: shown.Start, Stop: shown.Stop},
 		lifecycle.Module{Name: "schema", Start: func(ctx context.Context) error {
 			return p.Board.Await(ctx, "mysql", func(ctx context.Context) error { return schema(ctx, cfg, db) })
 		}},

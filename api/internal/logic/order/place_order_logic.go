@@ -33,7 +33,7 @@ func (l *PlaceOrderLogic) PlaceOrder(req request.Purchase) (types.PlaceOrderResp
 	}
 	id, err := l.svcCtx.Purchases.Buy(l.ctx, &orderpb.ReserveCall{
 		SaleId: req.SaleID, UserId: who.UserID, Quantity: req.Quantity,
-		IdempotencyKey: req.IdempotencyKey, Traceparent: req.Traceparent,
+		IdempotencyKey: req.IdempotencyKey,
 	})
 	if err != nil {
 		return types.PlaceOrderResp{}, err

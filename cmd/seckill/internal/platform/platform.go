@@ -25,6 +25,7 @@ import (
 	"github.com/seckill-go/seckill/internal/logship"
 	"github.com/seckill-go/seckill/internal/process"
 	"github.com/seckill-go/seckill/internal/sqldb"
+	"github.com/seckill-go/seckill/internal/tracing"
 	"github.com/seckill-go/seckill/rpc/order/orderapp"
 	"github.com/seckill-go/seckill/rpc/product/productapp"
 	"github.com/seckill-go/seckill/rpc/user/userapp"
@@ -65,6 +66,8 @@ type Options struct {
 	// ShipLogs begins to bring the log to a topic and UnshipLogs ends it; both nil: nobody does.
 	ShipLogs   func(brokers []string, topic string) error
 	UnshipLogs func(ctx context.Context)
+	// Tracing is where every service reports its spans, and of what; nowhere when it is zero.
+	Tracing tracing.Config
 	// RedisPassword goes with Redis.
 	RedisPassword string
 	// JWTSecret, AdminPassword and WebhookSecret override those of the data folder when set.
@@ -226,6 +229,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 		}},
 		{Name: "user service", Start: func(ctx context.Context) (err error) {
 			cfg := userapp.Defaults(userAddr)
+			cfg.Tracing = p.opts.Tracing
 			if cfg.Database, err = p.database("user.db"); err != nil {
 				return err
 			}
@@ -238,6 +242,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 		}, Stop: func(ctx context.Context) error { return user.Stop(ctx) }},
 		{Name: "product service", Start: func(ctx context.Context) (err error) {
 			cfg := productapp.Defaults(prodAddr)
+			cfg.Tracing = p.opts.Tracing
 			if cfg.Database, err = p.database("product.db"); err != nil {
 				return err
 			}
@@ -248,6 +253,7 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 		}, Stop: func(ctx context.Context) error { return prod.Stop(ctx) }},
 		{Name: "order service", Start: func(ctx context.Context) (err error) {
 			cfg := orderapp.Defaults(orderAddr)
+			cfg.Tracing = p.opts.Tracing
 			if cfg.Database, err = p.database("order.db"); err != nil {
 				return err
 			}
@@ -276,7 +282,8 @@ func (p *Platform) modules(host string) []lifecycle.Module {
 				return zrpc.RpcClientConf{Endpoints: []string{addr}}
 			}
 			gate, err = gatewayapp.New(gatewayapp.Config{
-				Host: bind, Port: n, JWTSecret: p.secrets.JWTSecret,
+				Config: process.Config{Tracing: p.opts.Tracing},
+				Host:   bind, Port: n, JWTSecret: p.secrets.JWTSecret,
 				UserRPC: client(userAddr), ProductRPC: client(prodAddr), OrderRPC: client(orderAddr),
 			})
 			if err != nil {

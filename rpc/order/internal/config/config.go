@@ -45,6 +45,7 @@ type Config struct {
 	Accept  Accept
 	Writer  Writer
 	Payment Payment
+	Survey  Survey
 	// AuditWait bounds how long an audit waits for a quiet moment.
 	AuditWait time.Duration `json:",default=5s"`
 }
@@ -59,7 +60,8 @@ type Accept struct {
 	MaxWaiting    int           `json:",default=4096"`
 	// RelayAge is how old an outbox entry is before a relay takes it from its acceptor.
 	RelayAge time.Duration `json:",default=3s"`
-	// Quiet is how long a rebuild waits for acceptors everywhere: at least their Budget. With
+	// Quiet is how long a rebuild waits for acceptors everywhere: at least their Budget, and a second, for
+	// gateways that answer "sold out" by themselves. With
 	// replicas of Redis, min-replicas-max-lag must be below it.
 	Quiet time.Duration `json:",default=3s"`
 	// Sole says that this process is the only one that accepts orders, as in the all-in-one: a rebuild
@@ -71,6 +73,15 @@ type Accept struct {
 type Writer struct {
 	Batch       int           `json:",default=1000"`
 	StepTimeout time.Duration `json:",default=30s"`
+}
+
+// Survey bounds what a process with the role relay finds out about the whole platform, for its metrics; see
+// order.SurveyConfig.
+type Survey struct {
+	Interval time.Duration `json:",default=10s"`
+	Timeout  time.Duration `json:",default=5s"`
+	// Sales is how many sales have metrics of their own: each is some twenty series.
+	Sales int `json:",default=50"`
 }
 
 // Payment is the payment provider.

@@ -51,6 +51,7 @@ func TestRealKafka(t *testing.T) {
 	t.Run("FetchTakesWhatIsThere", TestFetchTakesWhatIsThere)
 	t.Run("Rebalance", TestRebalance)
 	t.Run("Each", TestEach)
+	t.Run("ProducedAtAmongSmallBatches", TestProducedAtAmongSmallBatches)
 	t.Run("PoisonAndDeadLetters", TestPoisonAndDeadLetters)
 	t.Run("FeedOutOfRange", TestFeedOutOfRange)
 	t.Run("EnsureTopics", TestEnsureTopics)

@@ -315,6 +315,22 @@ func (f *Feed) read(ctx context.Context, a *assignment, partition int, offset in
 			}
 		}
 		offset = got.next
+		if n := len(got.messages); n > 0 && n < fullRead {
+			rest(ctx, f.cluster.cfg.FetchPause)
+		}
+	}
+}
+
+// fullRead is how many messages of one read are enough for a batch: the next is not waited for.
+const fullRead = 500
+
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

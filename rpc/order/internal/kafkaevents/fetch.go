@@ -28,9 +28,14 @@ type chunk struct {
 // negative. It waits up to FetchWait for the first. kafka.OffsetOutOfRange says that the offset is
 // before the first retained one or after the end.
 func (c *cluster) fetch(ctx context.Context, partition int, offset int64) (chunk, error) {
+	return c.fetchUpTo(ctx, partition, offset, fetchBytes)
+}
+
+// fetchUpTo is fetch with a bound of its own; a first batch of records that is larger comes all the same.
+func (c *cluster) fetchUpTo(ctx context.Context, partition int, offset int64, maxBytes int64) (chunk, error) {
 	res, err := c.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: c.cfg.Topic, Partition: partition, Offset: offset,
-		MinBytes: 1, MaxBytes: fetchBytes, MaxWait: c.cfg.FetchWait,
+		MinBytes: 1, MaxBytes: maxBytes, MaxWait: c.cfg.FetchWait,
 	})
 	if err != nil {
 		return chunk{}, err

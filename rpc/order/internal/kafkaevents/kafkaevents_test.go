@@ -285,6 +285,14 @@ func TestEach(t *testing.T) {
 	if len(all) != 4 || all[0].Offset != 7 {
 		t.Fatalf("after retention: %v", all)
 	}
+	for _, offset := range []int64{2, 8} { // the first is not kept any more
+		if produced, err := log.ProducedAt(within(t, 20*time.Second), at, offset); err != nil || !produced.Equal(all[max(0, offset-7)].Time) {
+			t.Fatalf("the message at %d was produced at %s, %v", offset, produced, err)
+		}
+	}
+	if produced, err := log.ProducedAt(within(t, 20*time.Second), at, 13); err != nil || !produced.IsZero() {
+		t.Fatalf("a message that is not there was produced at %s, %v", produced, err)
+	}
 	deleteBefore(t, cfg, at, 13)
 	if all := readAll(t, log, nil); len(all) != 0 {
 		t.Fatalf("a topic that retention emptied gave %v", all)
@@ -496,5 +504,22 @@ func TestEnsureTopics(t *testing.T) {
 	end, err := newLog(t, fresh).End(ctx)
 	if err != nil || len(end) != 3 {
 		t.Fatalf("made %v: %v", end, err)
+	}
+}
+
+// TestProducedAtAmongSmallBatches: the broker cuts the answer off in the middle of a batch.
+func TestProducedAtAmongSmallBatches(t *testing.T) {
+	cfg := newConfig(t, 1)
+	publisher, log := newPublisher(t, cfg), newLog(t, cfg)
+	ctx := within(t, 60*time.Second)
+	const n = 40 // more than peekBytes in all
+	for i := range int64(n) {
+		must(t, publisher.Publish(ctx, events(t, 1, i+1, 1)))
+	}
+	all := readAll(t, log, nil)
+	for _, m := range []order.Message{all[0], all[n/2], all[n-1]} {
+		if at, err := log.ProducedAt(ctx, m.Partition, m.Offset); err != nil || !at.Equal(m.Time) {
+			t.Errorf("offset %d was produced at %s, not %s: %v", m.Offset, at, m.Time, err)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -17,10 +18,13 @@ import (
 const maxEmptyReads = 10
 
 // Log reads the orders topic and the writers' progress in it, outside of the consumer group. It
-// implements order.Log.
+// implements order.Log and order.Backlog.
 type Log struct{ cluster *cluster }
 
-var _ order.Log = (*Log)(nil)
+var (
+	_ order.Log     = (*Log)(nil)
+	_ order.Backlog = (*Log)(nil)
+)
 
 // NewLog makes a log; it needs no Kafka yet.
 func NewLog(cfg Config) (*Log, error) {
@@ -93,6 +97,31 @@ func (l *Log) committed(ctx context.Context) (order.Offsets, error) {
 		committed[p.Partition] = max(0, p.CommittedOffset)
 	}
 	return committed, nil
+}
+
+// peekBytes is how much is read to see one message.
+const peekBytes = 4 << 10
+
+// ProducedAt is when the message at an offset of a partition was produced, by its producer's clock, or the
+// first one after it where Kafka does not keep it any more; the zero time when none is there.
+func (l *Log) ProducedAt(ctx context.Context, partition int, offset int64) (at time.Time, err error) {
+	err = l.cluster.retry(ctx, func(ctx context.Context) error {
+		got, err := l.cluster.fetchUpTo(ctx, partition, offset, peekBytes)
+		if errors.Is(err, kafka.OffsetOutOfRange) {
+			if offset, err = l.firstFrom(ctx, partition, offset, offset); err != nil {
+				return err
+			}
+			got, err = l.cluster.fetchUpTo(ctx, partition, offset, peekBytes)
+		}
+		if err == nil && len(got.messages) > 0 {
+			at = got.messages[0].Time
+		}
+		return err
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("kafkaevents: look at partition %d, offset %d: %w", partition, offset, err)
+	}
+	return at, nil
 }
 
 // Each calls f with the messages of every partition, one partition after the other, in chunks:

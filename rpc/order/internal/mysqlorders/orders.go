@@ -154,6 +154,20 @@ func (s *Store) Returns(ctx context.Context, limit int, except []int64) ([]order
 	return out, nil
 }
 
+// Unsettled counts the returns that are not settled, and tells when the oldest was left; the zero time
+// without one.
+func (s *Store) Unsettled(ctx context.Context) (int64, time.Time, error) {
+	var row struct {
+		Returns  int64
+		OldestMs int64
+	}
+	err := s.read(ctx).Raw("SELECT COUNT(*) AS returns, COALESCE(MIN(created_at_ms), 0) AS oldest_ms FROM unit_returns").Scan(&row).Error
+	if err != nil || row.Returns == 0 {
+		return 0, time.Time{}, explain("count returns", err)
+	}
+	return row.Returns, fromMillis(row.OldestMs), nil
+}
+
 // Settle ends returns, by their orders. One that is settled already is no error.
 func (s *Store) Settle(ctx context.Context, ids []order.ID) error {
 	if len(ids) == 0 {

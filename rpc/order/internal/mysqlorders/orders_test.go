@@ -56,10 +56,18 @@ func TestEndOnce(t *testing.T) {
 		if !slices.Equal(returns, want) {
 			t.Errorf("returns %+v\nwant    %+v", returns, want)
 		}
+		if n, oldest, err := s.Unsettled(ctx); err != nil || n != 2 || !oldest.Equal(noon) {
+			t.Errorf("%d returns since %s, %v", n, oldest, err)
+		}
 		must(t, s.Settle(ctx, []order.ID{a.OrderID, a.OrderID}))
 		must(t, s.Settle(ctx, nil))
 		if returns, err = s.Returns(ctx, 10, nil); err != nil || !slices.Equal(returns, want[:1]) {
 			t.Errorf("returns after settling %+v, %v", returns, err)
+		}
+
+		must(t, s.Settle(ctx, []order.ID{b.OrderID}))
+		if n, oldest, err := s.Unsettled(ctx); err != nil || n != 0 || !oldest.IsZero() {
+			t.Errorf("%d returns since %s after settling, %v", n, oldest, err)
 		}
 
 		for _, id := range []order.ID{0, event(t, sale.ID, 1, 9, 9, 1, "").OrderID, event(t, 4711, 1, 1, 1, 1, "").OrderID} {

@@ -67,7 +67,7 @@ func (r *Returner) step(ctx context.Context) (bool, error) {
 				return false, errors.Join(all, err)
 			}
 			r.stats.Returned.Add(int64(len(done)))
-			life(r.loop.logger, "orders returned", done)
+			life(r.loop.logger, "orders returned", done, nil)
 		}
 		if len(returns) < returnsBatch || len(waiting) == before {
 			return len(returns) == returnsBatch && len(done) > 0, all
@@ -119,7 +119,7 @@ func (e *Expirer) step(ctx context.Context) (bool, error) {
 			expired = append(expired, id)
 		}
 	}
-	life(e.loop.logger, "orders expired", expired)
+	life(e.loop.logger, "orders expired", expired, nil)
 	if len(due) > 0 {
 		e.returned()
 	}

@@ -25,6 +25,10 @@ type Stock interface {
 	// EachOrder calls f with every order of the current generation, in chunks, in no order. Orders
 	// that come or change meanwhile may be seen or not, or twice.
 	EachOrder(ctx context.Context, saleID int64, f func([]Held) error) error
+	// SoldOut tells at the same index whether nothing remains of a sale that sells, and gives a lease of
+	// at most the length asked for, and of MaxSoldOutLease, on the state that the question names: until it
+	// ends Reserve sells nothing of the sale. Nothing else hears of a lease.
+	SoldOut(ctx context.Context, questions []SoldOutQuestion, lease time.Duration) ([]SoldOutAnswer, error)
 	// Release gives the units of ended orders back, once an order, and tells at the same index
 	// whether the return is settled: applied now or before, or covered by a newer generation than
 	// its Floor. A return that is not settled (the sale is not built yet) must be tried again.

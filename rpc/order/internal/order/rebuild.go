@@ -27,10 +27,11 @@ const (
 // RebuilderConfig says how long a rebuild must wait for others.
 type RebuilderConfig struct {
 	// Quiet is waited between closing a generation and reading what it left: at least the
-	// AcceptBudget of every acceptor, so that whoever still answers has answered.
+	// AcceptBudget of every acceptor, so that whoever still answers has answered, and MaxSoldOutLease,
+	// so that no lease is in force that a lost Redis knew of: the new generation would sell beside it.
 	Quiet time.Duration
 	// Drain, when it is set, says that this process is the only acceptor, and waits until every batch
-	// under way is answered. It takes the place of Quiet.
+	// under way is answered and every lease has run out. It takes the place of Quiet.
 	Drain func()
 }
 

@@ -120,11 +120,11 @@ func (r *Relay) publish(ctx context.Context, events []Event) error {
 	}
 	r.recovered()
 	r.stats.Relayed.Add(int64(len(events)))
-	relayed := make([]ID, len(events))
+	relayed, traces := make([]ID, len(events)), make([]string, len(events))
 	for i, e := range events {
-		relayed[i] = e.OrderID
+		relayed[i], traces[i] = e.OrderID, e.Trace
 	}
-	life(r.loop.logger, "orders relayed", relayed)
+	life(r.loop.logger, "orders relayed", relayed, traces)
 	return nil
 }
 

@@ -189,11 +189,13 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	}
 	r.stats.Batches.Add(1)
 	r.stats.BatchCalls.Add(int64(n))
+	r.stats.ReserveBatch.note(float64(n))
 
 	start := time.Now() // monotonic: a paused process finds its budget spent
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.ScriptBudget)
 	decisions, entries := r.stock.Reserve(ctx, tickets)
 	cancel()
+	r.stats.ScriptTime.since(start)
 	failpoint.Hit("after-script")
 
 	events := make([]Event, 0, n)
@@ -217,17 +219,18 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	now := r.now()
 	flat := make([]Outcome, n)
 	var accepted []ID
+	var traces []string
 	for i, d := range decisions {
 		flat[i] = r.outcome(tickets[i], d, late)
 		if d.Verdict == VerdictAccepted {
 			r.stats.accepted.add(tickets[i].SaleID, 1, now)
-			accepted = append(accepted, d.OrderID)
+			accepted, traces = append(accepted, d.OrderID), append(traces, tickets[i].Trace)
 		}
 	}
 	if late {
-		life(r.logger, "orders reserved too late for an answer", accepted)
+		life(r.logger, "orders reserved too late for an answer", accepted, traces)
 	} else {
-		life(r.logger, "orders accepted", accepted)
+		life(r.logger, "orders accepted", accepted, traces)
 	}
 	out := make([][]Outcome, len(groups))
 	for i, g := range groups {
@@ -254,7 +257,10 @@ func (r *Reserver) publish(events []Event) bool {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), r.cfg.PublishBudget)
 	defer cancel()
-	if err := r.log.Publish(ctx, events); err != nil {
+	start := time.Now()
+	err := r.log.Publish(ctx, events)
+	r.stats.PublishTime.since(start)
+	if err != nil {
 		r.stats.PublishFailed.Add(1)
 		r.mu.Lock()
 		r.lastFailed = time.Now()

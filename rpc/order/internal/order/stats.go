@@ -29,8 +29,33 @@ type Stats struct {
 	// Refunded counts captures that lost their race and were given back.
 	Refunded atomic.Int64
 
+	// What is measured, a batch at a time; set before use.
+	Measures
+
 	accepted, persisted rates
 }
+
+// Measures take the measured values of a process; each may be nil.
+type Measures struct {
+	// ReserveBatch takes the calls of a batch, ScriptTime the seconds of its scripts, PublishTime those of
+	// its produce, be it acknowledged or not.
+	ReserveBatch, ScriptTime, PublishTime Observer
+	// WriteBatch takes the orders of one of the writer's batches, WriteTime the seconds of a transaction,
+	// CommitTime those of a commit of its offsets; of failed ones too.
+	WriteBatch, WriteTime, CommitTime Observer
+}
+
+// Observer takes one measured value. It is called by many goroutines at once, and must not wait.
+type Observer func(value float64)
+
+func (o Observer) note(value float64) {
+	if o != nil {
+		o(value)
+	}
+}
+
+// since notes the seconds since a start.
+func (o Observer) since(start time.Time) { o.note(time.Since(start).Seconds()) }
 
 // Outcome counts one purchase call by its code; "" is accepted.
 func (s *Stats) Outcome(code string) {

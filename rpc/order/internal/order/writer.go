@@ -195,7 +195,10 @@ func (c *consumer) batches(ctx context.Context) error {
 			return err
 		}
 		failpoint.Hit("after-commit")
-		if err := c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {
+		start := time.Now()
+		err = c.step(ctx, func(ctx context.Context) error { return c.feed.Commit(ctx, messages) })
+		w.stats.CommitTime.since(start)
+		if err != nil {
 			return fmt.Errorf("commit offsets: %w", err)
 		}
 		c.progress.Store(true)
@@ -214,6 +217,7 @@ func (c *consumer) step(ctx context.Context, f func(ctx context.Context) error) 
 
 // handle writes a batch and buries what can never be written.
 func (w *Writer) handle(ctx context.Context, messages []Message) error {
+	w.stats.WriteBatch.note(float64(len(messages)))
 	good := make([]Message, 0, len(messages))
 	var dead []DeadLetter
 	for _, m := range messages {
@@ -247,7 +251,9 @@ func (w *Writer) write(ctx context.Context, messages []Message) ([]DeadLetter, e
 	for i, m := range messages {
 		events[i] = m.Event
 	}
+	start := time.Now()
 	written, err := w.store.Write(ctx, events, w.now)
+	w.stats.WriteTime.since(start)
 	if errors.Is(err, ErrRefused) {
 		if len(messages) == 1 {
 			return []DeadLetter{{messages[0], err.Error()}}, nil
@@ -272,13 +278,14 @@ func (w *Writer) count(messages []Message, written []Written) []DeadLetter {
 	now := w.now()
 	perSale := map[int64]int64{}
 	var fresh []ID
+	var traces []string
 	for i, x := range written {
 		e := messages[i].Event
 		switch x {
 		case WrittenNew:
 			w.stats.Persisted.Add(1)
 			perSale[e.OrderID.Sale()]++
-			fresh = append(fresh, e.OrderID)
+			fresh, traces = append(fresh, e.OrderID), append(traces, e.Trace)
 		case WrittenBefore:
 			w.stats.Duplicates.Add(1)
 		case WrittenRejected:
@@ -292,7 +299,7 @@ func (w *Writer) count(messages []Message, written []Written) []DeadLetter {
 			dead = append(dead, DeadLetter{messages[i], "there is no such sale"})
 		}
 	}
-	life(w.logger, "orders written", fresh)
+	life(w.logger, "orders written", fresh, traces)
 	for sale, n := range perSale {
 		w.stats.persisted.add(sale, n, now)
 	}

@@ -41,6 +41,7 @@ var steps = []step{
 	{"the acceptor is held after its script", 3, (*walk).scriptAndHold},
 	{"redis loses what a held acceptor has", 3, (*walk).holdAndLose},
 	{"the held acceptor publishes", 3, func(w *walk) error { return w.publishHeld(1) }},
+	{"a gateway asks for a lease", 8, (*walk).askSoldOut},
 	{"relay", 8, (*walk).relayStep},
 	{"write", 16, func(w *walk) error { return w.writeBatch(1+w.rng.IntN(8), unharmed) }},
 	{"write, undone", 3, func(w *walk) error { return w.writeBatch(1+w.rng.IntN(8), diesBeforeWrite) }},
@@ -81,8 +82,8 @@ type memory struct {
 	terms []order.Terms
 	// copied is a copy of the sale's keys in Redis.
 	copied redisCopy
-	// restocks and events number themselves.
-	restocks, events int
+	// restocks and events number themselves; remembered are the answers of gateways by themselves.
+	restocks, events, remembered int
 }
 
 func (w *walk) newClaim() claim {
@@ -158,6 +159,11 @@ func (w *walk) answer(c claim, out order.Outcome) error {
 func (w *walk) accepted(c claim, id order.ID) error {
 	if !w.sells {
 		return fmt.Errorf("order %s was accepted on a state that is closed or lost", id)
+	}
+	if _, again := w.claims[id]; !again {
+		if err := w.leased(); err != nil {
+			return fmt.Errorf("order %s was accepted: %w", id, err)
+		}
 	}
 	if other, ok := w.told[id]; ok && other != c.buyer {
 		return fmt.Errorf("order %s is given to %+v and was given to %+v", id, c.buyer, other)

@@ -30,8 +30,9 @@ func TestWalk(t *testing.T) {
 		}
 		began := time.Now()
 		taken := map[string]int{}
+		remembered := 0
 		for steps := size(3000, 100_000); steps > 0; steps -= stepsAnEpisode {
-			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { episode(t, e, seed, taken) })
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { remembered += episode(t, e, seed, taken) })
 			if t.Failed() {
 				return
 			}
@@ -45,6 +46,10 @@ func TestWalk(t *testing.T) {
 				t.Errorf("no episode came to the step %q", s.name)
 			}
 		}
+		if remembered == 0 {
+			t.Error("no gateway answered by itself")
+		}
+		t.Logf("gateways answered by themselves %d times", remembered)
 		t.Logf("%d steps in %s: %v", total, time.Since(began).Round(time.Second), taken)
 	})
 }
@@ -64,7 +69,8 @@ func (w *walk) note(format string, args ...any) {
 // oneIn is true once in n times.
 func (w *walk) oneIn(n int) bool { return w.rng.IntN(n) == 0 }
 
-func episode(t *testing.T, e *engines, seed uint64, taken map[string]int) {
+// episode takes the steps of a seed, and tells how often gateways answered by themselves.
+func episode(t *testing.T, e *engines, seed uint64, taken map[string]int) int {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	stock, limit := 3+rng.Int64N(12), 1+rng.Int64N(3)
 	w := &walk{world: newWorld(t, e, stock, limit), rng: rng}
@@ -99,6 +105,9 @@ func episode(t *testing.T, e *engines, seed uint64, taken map[string]int) {
 		if err := w.probe(); err != nil {
 			fail("a call after "+s.name, err)
 		}
+		if err := w.askGateways(); err != nil {
+			fail("a gateway after "+s.name, err)
+		}
 		if err := w.check(); err != nil {
 			fail("after "+s.name, err)
 		}
@@ -106,6 +115,7 @@ func episode(t *testing.T, e *engines, seed uint64, taken map[string]int) {
 	if err := w.finish(); err != nil {
 		fail("at the end", err)
 	}
+	return w.remembered
 }
 
 // finish ends the episode: whatever is unpaid expires, everything comes to rest.

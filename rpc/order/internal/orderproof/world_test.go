@@ -49,6 +49,7 @@ type world struct {
 	sales     *order.Sales
 	rebuilder *order.Rebuilder
 	auditor   *order.Auditor
+	soldOuts  *order.SoldOuts
 	gate      *gate
 	writer    *order.Writer
 
@@ -64,6 +65,8 @@ type world struct {
 	told     map[order.ID]buyer
 	// states are the orders' states in the database at the last check.
 	states map[order.ID]order.State
+	// gateways answer for themselves while they have a lease.
+	gateways [2]gateway
 	// captured are the payments that the provider has taken money for.
 	captured map[string]order.ID
 }
@@ -79,6 +82,14 @@ func newWorld(t *testing.T, e *engines, stock, limit int64) *world {
 		states: map[order.ID]order.State{}, captured: map[string]order.ID{},
 	}
 	w.reserver = w.newReserver(e.stock, w.log)
+	scans := order.DefaultSoldOutsConfig()
+	scans.Rest = 0
+	w.soldOuts = order.NewSoldOuts(e.other, scans)
+	t.Cleanup(func() {
+		if err := w.soldOuts.Close(ctx); err != nil {
+			t.Errorf("close the sold-outs: %v", err)
+		}
+	})
 	w.relay = w.newRelay(e.other, w.log)
 	w.returner = order.NewReturner(e.store, e.other, w.stats, quietly)
 	w.expirer = order.NewExpirer(e.store, w.stats, now, quietly, func() {})
@@ -134,11 +145,17 @@ func (w *world) newRelay(stock order.Stock, log order.Publisher) *order.Relay {
 	return order.NewRelay(w.store, stock, log, w.stats, "relay", time.Second, patience, w.clock.Now, quietly, w.reserver.Recovered)
 }
 
+// quiet waits for whoever answers.
+func (w *world) quiet() {
+	w.reserver.Drain()
+	w.soldOuts.Drain()
+}
+
 // newRebuilder is the rebuilder of a process, with a relay of its own.
 func (w *world) newRebuilder(p *process) *order.Rebuilder {
 	stock, log := processStock{w.other, p, w}, processLog{w.log, p, w}
 	return order.NewRebuilder(processStore{w.store, p}, stock, w.newRelay(stock, log), log, w.catalog,
-		order.RebuilderConfig{Drain: w.reserver.Drain}, w.stats, "rebuilder", w.clock.Now, quietly)
+		order.RebuilderConfig{Drain: w.quiet}, w.stats, "rebuilder", w.clock.Now, quietly)
 }
 
 // lag is how many messages the writer has not committed.

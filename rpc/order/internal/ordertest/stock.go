@@ -43,6 +43,8 @@ type SaleData struct {
 	Sequence, Changes int64
 	Users             map[int64][]order.Held
 	Outbox            []OutboxEntry
+	// NothingSoldUntil is when the last lease on the sale's being sold out ends.
+	NothingSoldUntil time.Time
 }
 
 // OutboxEntry is an order.Entry with the time of its writing.
@@ -233,7 +235,7 @@ func (d *SaleData) decide(t order.Ticket, now time.Time, before int64) order.Dec
 		return order.Decision{Verdict: order.VerdictNotStarted}
 	case held+t.Quantity > d.Terms.PerUserLimit:
 		return order.Decision{Verdict: order.VerdictLimit, OrderID: standing}
-	case d.Remaining < t.Quantity:
+	case d.Remaining < t.Quantity, now.Before(d.NothingSoldUntil):
 		return order.Decision{Verdict: order.VerdictSoldOut}
 	}
 	return order.Decision{Verdict: order.VerdictAccepted}
@@ -339,6 +341,33 @@ func (s *Stock) EachOrder(ctx context.Context, saleID int64, f func([]order.Held
 		}
 	}
 	return s.leave("EachOrder", nil)
+}
+
+// SoldOut implements order.Stock.
+func (s *Stock) SoldOut(ctx context.Context, questions []order.SoldOutQuestion, lease time.Duration) (out []order.SoldOutAnswer, err error) {
+	out = make([]order.SoldOutAnswer, len(questions))
+	err = s.around(ctx, &s.mu, "SoldOut", func() error {
+		for i, q := range questions {
+			if d, ok := s.open(q.SaleID); ok {
+				out[i] = d.soldOut(q, s.now(), min(lease, order.MaxSoldOutLease))
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+func (d *SaleData) soldOut(q order.SoldOutQuestion, now time.Time, lease time.Duration) order.SoldOutAnswer {
+	a := order.SoldOutAnswer{Generation: d.Generation, Sequence: d.Sequence, PerUserLimit: d.Terms.PerUserLimit}
+	left := d.Terms.EndsAt.Sub(now)
+	a.SoldOut = d.Terms.Phase == order.PhaseLive && !now.Before(d.Terms.StartsAt) && left > 0 && d.Remaining == 0
+	if a.SoldOut && q.Generation == d.Generation && q.Sequence == d.Sequence {
+		a.Lease = min(lease, left)
+		if until := now.Add(a.Lease); until.After(d.NothingSoldUntil) {
+			d.NothingSoldUntil = until
+		}
+	}
+	return a
 }
 
 // Release implements order.Stock.
@@ -484,9 +513,13 @@ func (b *build) Open(ctx context.Context, terms order.Terms, remaining int64) er
 		if err != nil {
 			return err
 		}
-		b.s.data.sales[b.key.sale] = &SaleData{
+		opened := &SaleData{
 			Process: b.process, Generation: b.key.generation, Terms: terms, Remaining: remaining, Users: d.users,
 		}
+		if before := b.s.data.sales[b.key.sale]; before != nil {
+			opened.NothingSoldUntil = before.NothingSoldUntil
+		}
+		b.s.data.sales[b.key.sale] = opened
 		delete(b.s.data.builds, b.key)
 		return nil
 	})

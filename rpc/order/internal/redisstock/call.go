@@ -27,6 +27,7 @@ var (
 	ordersScript  = load("orders")
 	pendingScript = load("pending")
 	leaseScript   = load("lease")
+	soldOutScript = load("soldout")
 )
 
 // The first element of a script's reply; see lua/prelude.lua.

@@ -6,7 +6,7 @@
 // S is the sale, G its generation; the braces are Redis Cluster's hash tag, so all keys of a sale
 // are in one slot. With Config.Prefix, that stands before each.
 //
-//	sk:{S}:meta      hash    gen build fence closed version phase starts ends limit stock remaining seq changes
+//	sk:{S}:meta      hash    gen build fence closed version phase starts ends limit stock remaining seq changes lease
 //	sk:{S}:G:buyers  hash    user → "generation-sequence:quantity:keyhash:holds;" for each order
 //	sk:{S}:G:outbox  stream  one entry a script run, id <first sequence>-0, fields t (ms), n, d (a line an order)
 //	sk:{S}:G:build   hash    token and number of users while the generation is being built; expires
@@ -32,6 +32,13 @@
 //
 // An embedded server has no INFO server. It keeps nothing over a restart, so a random value in the
 // key sk:run_id names it.
+//
+// # Sold out
+//
+// While the field lease, a time in ms, has not come, reserve.lua sells nothing of the sale. soldout.lua sets
+// it, for a second at most and only while nothing remains, so that gateways may say so by themselves; see
+// order.SoldOuts. A rebuild leaves it where it is. A Redis that lost everything lost it too: whoever holds
+// a lease has one that has run out when the sale is built again, which order.Rebuilder waits for.
 //
 // # What is certain
 //

@@ -25,6 +25,8 @@ type model struct {
 	seq       int64
 	orders    []order.Held
 	outbox    map[int64][]order.Event // by first sequence
+	// Nothing is sold until the lease has run out: after leasedFrom for certain, not after leasedTo.
+	leasedFrom, leasedTo time.Time
 }
 
 func (m *model) held(user int64) (units int64, newest order.ID) {
@@ -71,7 +73,7 @@ func (m *model) window() order.Verdict {
 }
 
 // reserve decides a batch as one run of the script does.
-func (m *model) reserve(tickets []order.Ticket) []order.Decision {
+func (m *model) reserve(tickets []order.Ticket, leased bool) []order.Decision {
 	out := make([]order.Decision, len(tickets))
 	first := m.seq + 1
 	fresh := map[order.ID]bool{}
@@ -91,7 +93,7 @@ func (m *model) reserve(tickets []order.Ticket) []order.Decision {
 			d.Verdict = m.window()
 		case units+t.Quantity > m.terms.PerUserLimit:
 			d.Verdict, d.OrderID = order.VerdictLimit, newest
-		case m.remaining < t.Quantity:
+		case leased || m.remaining < t.Quantity:
 			d.Verdict = order.VerdictSoldOut
 		default:
 			m.seq++
@@ -119,8 +121,13 @@ type machine struct {
 
 func (k *machine) checkBatch(t *rapid.T, tickets []order.Ticket) {
 	before := k.m.seq
-	want := k.m.reserve(tickets)
+	began := time.Now()
 	got, refs := k.s.Reserve(ctx, tickets)
+	leased := !began.After(k.m.leasedTo)
+	if leased && time.Now().After(k.m.leasedFrom) { // it ran out about now: one of both
+		leased = !slices.ContainsFunc(got, func(d order.Decision) bool { return d.Verdict == order.VerdictAccepted })
+	}
+	want := k.m.reserve(tickets, leased)
 	for i := range got {
 		if (got[i].Verdict == order.VerdictAccepted) == got[i].ReservedAt.IsZero() {
 			t.Fatalf("ticket %+v: %+v", tickets[i], got[i])
@@ -148,6 +155,57 @@ func (k *machine) reserve(t *rapid.T) {
 	}), 1, 6).Draw(t, "tickets")
 	k.checkBatch(t, tickets)
 	k.checkBatch(t, tickets)
+}
+
+// sellOut has newcomers buy what is left, a unit each.
+func (k *machine) sellOut(t *rapid.T) {
+	tickets := make([]order.Ticket, k.m.remaining)
+	for i := range tickets {
+		tickets[i] = ticket(k.sale, int64(1000+len(k.m.orders)+i), 1, "new")
+	}
+	if len(tickets) > 0 {
+		k.checkBatch(t, tickets)
+	}
+}
+
+// underALease has units come back and users want them, while a lease is fresh.
+func (k *machine) underALease(t *rapid.T) {
+	k.askSoldOut(t)
+	k.release(t)
+	k.reserve(t)
+}
+
+// askSoldOut asks for a short lease, with the right state or another.
+func (k *machine) askSoldOut(t *rapid.T) {
+	length := time.Duration(rapid.IntRange(0, 8).Draw(t, "ms")) * time.Millisecond
+	q := order.SoldOutQuestion{SaleID: k.sale, Generation: k.m.gen, Sequence: k.m.seq}
+	mine := rapid.IntRange(0, 3).Draw(t, "state") > 0
+	if !mine {
+		q.Sequence++
+	}
+	began := time.Now()
+	got, err := k.s.SoldOut(ctx, []order.SoldOutQuestion{q}, length)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want order.SoldOutAnswer
+	if k.m.built && !k.m.closed {
+		want = order.SoldOutAnswer{Generation: k.m.gen, Sequence: k.m.seq, PerUserLimit: k.m.terms.PerUserLimit}
+		want.SoldOut = k.m.remaining == 0 && k.m.window() == order.VerdictAccepted
+		if want.SoldOut && mine {
+			want.Lease = length
+		}
+	}
+	if got[0] != want {
+		t.Fatalf("%+v: got %+v, want %+v", q, got[0], want)
+	}
+	// Redis's clock counts whole milliseconds.
+	if from := began.Add(want.Lease - 2*time.Millisecond); want.Lease > 0 && from.After(k.m.leasedFrom) {
+		k.m.leasedFrom = from
+	}
+	if to := time.Now().Add(want.Lease + 2*time.Millisecond); want.Lease > 0 && to.After(k.m.leasedTo) {
+		k.m.leasedTo = to
+	}
 }
 
 func (k *machine) rebuild(t *rapid.T) {
@@ -330,7 +388,7 @@ func TestAgainstModel(t *testing.T) {
 				"":         func(t *rapid.T) { walked++; k.check(t) },
 				"reserve1": k.reserve, "reserve2": k.reserve, "reserve3": k.reserve, "reserve4": k.reserve,
 				"release1": k.release, "release2": k.release,
-				"sync": k.sync, "close": k.close, "rebuild1": k.rebuild, "rebuild2": k.rebuild, "remove": k.remove,
+				"soldout": k.askSoldOut, "sellout": k.sellOut, "lease": k.underALease, "sync": k.sync, "close": k.close, "rebuild1": k.rebuild, "rebuild2": k.rebuild, "remove": k.remove,
 			})
 		})
 		t.Logf("%d steps", walked)

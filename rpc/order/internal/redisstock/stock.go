@@ -27,6 +27,7 @@ type Stock struct {
 	current *epoch
 	busy    int
 	closed  bool
+	past    PoolFigures // of the epochs before
 
 	// generations caches each sale's generation, which names its keys. A script that is asked about
 	// another tells the right one, so an old value costs a round trip and nothing else.
@@ -79,6 +80,7 @@ func (s *Stock) release(e *epoch) {
 	s.busy--
 	e.users--
 	if e.retired && e.users == 0 {
+		s.past.add(e)
 		// Closing idle connections of a process that is gone: there is nobody to tell of a failure.
 		_ = e.client.Close()
 	}
@@ -94,6 +96,7 @@ func (s *Stock) renew(e *epoch) {
 	defer s.mu.Unlock()
 	if s.current == e {
 		e.retired = true
+		s.past.Epochs++
 		s.current = newEpoch(s.opts, s.prefix)
 	}
 }

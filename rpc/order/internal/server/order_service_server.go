@@ -107,6 +107,18 @@ func (s *OrderServiceServer) AuditSale(ctx context.Context, in *orderpb.AuditSal
 	return l.AuditSale(in)
 }
 
+// SoldOut asks for leases on sales that are sold out: until a lease ends nothing of its sale is
+func (s *OrderServiceServer) SoldOut(ctx context.Context, in *orderpb.SoldOutRequest) (*orderpb.SoldOutResponse, error) {
+	l := logic.NewSoldOutLogic(ctx, s.svcCtx)
+	return l.SoldOut(in)
+}
+
+// Buyers reads who has an order, of whatever state, on a sale that is sold out, as a Bloom filter.
+func (s *OrderServiceServer) Buyers(ctx context.Context, in *orderpb.BuyersRequest) (*orderpb.BuyersResponse, error) {
+	l := logic.NewBuyersLogic(ctx, s.svcCtx)
+	return l.Buyers(in)
+}
+
 // Health tells which parts of the service are up.
 func (s *OrderServiceServer) Health(ctx context.Context, in *orderpb.HealthRequest) (*orderpb.HealthResponse, error) {
 	l := logic.NewHealthLogic(ctx, s.svcCtx)

@@ -9,13 +9,19 @@ import (
 
 // ServiceContext is filled in by the assembly.
 type ServiceContext struct {
-	Reserver *order.Reserver
+	Reserver Reserver
 	Orders   *order.Orders
 	Sales    *order.Sales
 	Payments *order.Payments
 	Auditor  *order.Auditor
+	SoldOuts *order.SoldOuts
 	// Health asks every part of the service whether it is up.
 	Health func(ctx context.Context) []Part
+}
+
+// Reserver answers a message of purchase calls, each at its index.
+type Reserver interface {
+	Reserve(ctx context.Context, calls []order.Call) []order.Outcome
 }
 
 // Part is one thing that the service needs.

@@ -40,6 +40,8 @@ func TestReferenceVector(t *testing.T) {
 
 func TestHashAndVerify(t *testing.T) {
 	h := newHasher(t, Recommended)
+	var took []float64
+	h.observe = func(seconds float64) { took = append(took, seconds) }
 	hash, err := h.Hash(t.Context(), "correct horse")
 	if err != nil {
 		t.Fatal(err)
@@ -56,6 +58,9 @@ func TestHashAndVerify(t *testing.T) {
 	other, err := h.Hash(t.Context(), "correct horse")
 	if err != nil || other == hash {
 		t.Errorf("the salt is not new: %v", err)
+	}
+	if len(took) != 4 || took[0] <= 0 {
+		t.Errorf("four hashes took %v", took)
 	}
 }
 

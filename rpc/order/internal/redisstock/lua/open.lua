@@ -27,6 +27,7 @@ end
 if current ~= old then
   return {OTHER, current}
 end
+-- The field lease stays: whoever has one on the generation before may still answer by it.
 redis.call('HSET', KEYS[1], 'gen', ARGV[4], 'build', token, 'fence', fence, 'version', ARGV[6], 'phase', ARGV[7],
   'starts', ARGV[8], 'ends', ARGV[9], 'limit', ARGV[10], 'stock', ARGV[11], 'remaining', ARGV[12],
   'seq', '0', 'changes', '0')

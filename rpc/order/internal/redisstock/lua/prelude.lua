@@ -9,6 +9,9 @@ local CHANGED = 5     -- the build that this belongs to is gone
 -- Redis passes at most about 8000 values through unpack; 1000 is far from that on every server.
 local CHUNK = 1000
 
+-- The longest lease on a sale that is sold out, in ms; see soldout.lua.
+local LEASE_MAX = 1000
+
 -- Lua's own formatting turns 1e14 and above into exponents.
 local function int(n)
   return string.format('%.0f', n)
