@@ -22,17 +22,14 @@ const (
 // BenchmarkLimit pushes a limit of the purchase route through the registry and sends twice as much for 20 s: what is
 // accepted must be within 10% of the limit, and all the rest 429 with Retry-After.
 func BenchmarkLimit(b *testing.B) {
-	people := newCrowd(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
-	gateway := p.Processes["api"][0]
+	people, s := open(b)
+	gateway := s.p.Processes["api"][0]
 	rules := topology.GatewayRules(b)
 	rules.Version = 2
 	route := rules.Routes[purchaseRoute]
 	route.PerSecond = limitedTo
 	rules.Routes[purchaseRoute] = route
-	p.Publish(b, topology.GatewayRulesDocument, rules.Document())
+	s.p.Publish(b, topology.GatewayRulesDocument, rules.Document())
 	topology.Eventually(b, 3*time.Second, "the pushed rules act", func() error {
 		if v := gateway.Metric(b, "seckill_flow_rules_version"); v != 2 {
 			return errVersion(v)
@@ -79,11 +76,8 @@ const (
 // BenchmarkHotUser has 500 users buy at a steady rate, in turn alone and beside one who sends 1,000 requests a
 // second: the success of the 500 and their p99 may differ by 10% at most, as medians of the rounds.
 func BenchmarkHotUser(b *testing.B) {
-	people := newCrowd(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
-	addr := p.Processes["api"][0].Listen
+	people, s := open(b)
+	addr := s.gateway()
 	tokens := people.first(b, others+1)
 	for b.Loop() {
 		var success, tail []float64

@@ -6,18 +6,14 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/test/bench/hammer"
-	"github.com/seckill-go/seckill/test/internal/topology"
 )
 
 // BenchmarkLatency compares latencies: at 64 connections and 70% of what the platform accepts at most, its p99 is not
 // above that of the empty hop at the same rate; at one connection its median is at most 1.5 times that of a hop with one
 // Redis script.
 func BenchmarkLatency(b *testing.B) {
-	people := newCrowd(b)
 	empty := startBaselines(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
+	people, s := open(b)
 	s.warm(people)
 	for b.Loop() {
 		var most, tail, single []float64
@@ -52,12 +48,9 @@ func BenchmarkLatency(b *testing.B) {
 
 // BenchmarkSoldOut compares the answer that nearly everybody gets with an empty go-zero endpoint: at least 0.9 of it.
 func BenchmarkSoldOut(b *testing.B) {
-	people := newCrowd(b)
 	empty := startBaselines(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
-	addr := p.Processes["api"][0].Listen
+	people, s := open(b)
+	addr := s.gateway()
 	const few = 1000
 	sale := s.sale(few)
 	// More than there are units, so that some are told that the sale is sold out.

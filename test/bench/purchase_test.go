@@ -94,7 +94,7 @@ func (s *shop) buyAll(people *crowd, conns int, rate float64) measured {
 	writer := s.p.Processes["order-writer"][0]
 	before := writer.Metric(s.b, persistedMetric)
 	begun := time.Now()
-	m, accepted := hit(s.b, s.p.Processes["api"][0].Listen, sale, people, conns, rate)
+	m, accepted := hit(s.b, s.gateway(), sale, people, conns, rate)
 	m.persisted = (writer.Metric(s.b, persistedMetric) - before) / time.Since(begun).Seconds()
 	begun = time.Now()
 	topology.Eventually(s.b, 5*time.Minute, "every order is in MySQL", func() error {
@@ -117,7 +117,7 @@ func (s *shop) acceptAll(people *crowd, conns int) measured {
 	if code := writer.Wait(); code != 0 {
 		s.b.Fatalf("the writer ended with %d", code)
 	}
-	m, accepted := hit(s.b, s.p.Processes["api"][0].Listen, sale, people, conns, 0)
+	m, accepted := hit(s.b, s.gateway(), sale, people, conns, 0)
 	writer.Start(s.b)
 	s.p.Await(s.b, writer)
 	s.settle(sale, accepted)
@@ -131,7 +131,7 @@ func (s *shop) warm(people *crowd) {
 	sale := s.sale(stock)
 	const length = 20 * time.Second
 	r := run(s.b, hammer.Plan{
-		Addr: s.p.Processes["api"][0].Listen, Conns: 64, Duration: length,
+		Addr: s.gateway(), Conns: 64, Duration: length,
 		Request: purchases(sale, people.first(s.b, int(length.Seconds())*30_000)),
 	})
 	s.settle(sale, r.Statuses[http.StatusAccepted])
@@ -150,11 +150,8 @@ func connections(b *testing.B) []int {
 // go-zero gateway to a zrpc service (hop), and that hop with one Redis script (lua), at 64 and at 256 connections:
 // while every order is published, written and committed on the same machine (full), and with no writer (accept).
 func BenchmarkPurchase(b *testing.B) {
-	people := newCrowd(b)
 	empty := startBaselines(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
+	people, s := open(b)
 	s.warm(people)
 	for b.Loop() {
 		for _, conns := range connections(b) {

@@ -9,11 +9,8 @@ import (
 // BenchmarkSight compares purchases with everything on that lets one see the platform (traces at the default
 // sampling, log shipping) and with both off, in turn: the first keeps at least 0.9 of the throughput.
 func BenchmarkSight(b *testing.B) {
-	people := newCrowd(b)
-	on, off := topology.New(b, 1, nil), topology.New(b, 1, nil, topology.WithSettings("LogShip.Brokers=[]", "Tracing.Endpoint=''"))
-	on.Start(b)
-	off.Start(b)
-	seen, blind := openShop(b, on), openShop(b, off)
+	people, seen := open(b)
+	_, blind := open(b, topology.WithSettings("LogShip.Brokers=[]", "Tracing.Endpoint=''"))
 	seen.warm(people)
 	blind.warm(people)
 	for b.Loop() {

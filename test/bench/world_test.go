@@ -170,6 +170,17 @@ type shop struct {
 	admin string // a token
 }
 
+// open starts a platform with one process of each service.
+func open(b *testing.B, opts ...topology.Option) (*crowd, *shop) {
+	b.Helper()
+	p := topology.New(b, 1, nil, opts...)
+	p.Start(b)
+	return newCrowd(b), openShop(b, p)
+}
+
+// gateway is where it listens.
+func (s *shop) gateway() string { return s.p.Processes["api"][0].Listen }
+
 func openShop(b *testing.B, p *topology.Topology) *shop {
 	b.Helper()
 	s := &shop{b: b, p: p}
@@ -183,7 +194,7 @@ func (s *shop) call(method, path, body string, want int) map[string]any {
 	s.b.Helper()
 	ctx, cancel := context.WithTimeout(s.b.Context(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.p.Processes["api"][0].Listen+"/api/v1"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+s.gateway()+"/api/v1"+path, strings.NewReader(body))
 	if err != nil {
 		s.b.Fatal(err)
 	}

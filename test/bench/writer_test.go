@@ -20,21 +20,18 @@ import (
 
 // BenchmarkMinute is a minute of full load: the writer writes as fast as orders are accepted, all along.
 func BenchmarkMinute(b *testing.B) {
-	people := newCrowd(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
+	people, s := open(b)
 	s.warm(people)
 	const length = time.Minute
 	tokens := people.first(b, int(length.Seconds())*20_000)
-	writer := p.Processes["order-writer"][0]
+	writer := s.p.Processes["order-writer"][0]
 	for b.Loop() {
 		sale := s.sale(stock)
 		before := writer.Metric(b, persistedMetric)
 		begun := time.Now()
 		done := make(chan hammer.Result, 1)
 		go func() {
-			r, err := hammer.Run(b.Context(), hammer.Plan{Addr: p.Processes["api"][0].Listen, Conns: 64, Duration: length, Request: purchases(sale, tokens)})
+			r, err := hammer.Run(b.Context(), hammer.Plan{Addr: s.gateway(), Conns: 64, Duration: length, Request: purchases(sale, tokens)})
 			if err != nil {
 				b.Error(err)
 			}
@@ -72,12 +69,9 @@ const backlog = 200_000
 // BenchmarkDrain lets orders pile up without a writer, and compares how fast a writer that starts brings them into
 // MySQL with a bare insert of the same rows into a table with the same keys, a thousand a transaction: at least 0.7.
 func BenchmarkDrain(b *testing.B) {
-	people := newCrowd(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
-	writer := p.Processes["order-writer"][0]
-	db, err := sql.Open("mysql", p.DSN)
+	people, s := open(b)
+	writer := s.p.Processes["order-writer"][0]
+	db, err := sql.Open("mysql", s.p.DSN)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -89,14 +83,14 @@ func BenchmarkDrain(b *testing.B) {
 			writer.Signal(syscall.SIGTERM)
 			writer.Wait()
 			r := run(b, hammer.Plan{
-				Addr: p.Processes["api"][0].Listen, Conns: 256, Duration: 5 * time.Minute, Limit: backlog,
+				Addr: s.gateway(), Conns: 256, Duration: 5 * time.Minute, Limit: backlog,
 				Request: purchases(sale, people.first(b, backlog)),
 			})
 			if r.Statuses[http.StatusAccepted] != backlog {
 				b.Fatalf("%v", r.Statuses)
 			}
 			writer.Start(b)
-			p.Await(b, writer)
+			s.p.Await(b, writer)
 			from, first := time.Now(), writer.Metric(b, persistedMetric)
 			topology.Eventually(b, 5*time.Minute, "the backlog is in MySQL", func() error {
 				if n := writer.Metric(b, persistedMetric); n != backlog {
@@ -194,14 +188,11 @@ const (
 // that is nearly sold: at most 1.15 times as much. And it measures what an order takes in Redis when it is
 // persisted: at most 250 bytes.
 func BenchmarkScale(b *testing.B) {
-	people := newCrowd(b)
-	p := topology.New(b, 1, nil)
-	p.Start(b)
-	s := openShop(b, p)
+	people, s := open(b)
 	s.warm(people)
-	addr := p.Processes["api"][0].Listen
+	addr := s.gateway()
 	tokens := people.first(b, large)
-	client := redis.NewClient(&redis.Options{Addr: p.Redis.Addr})
+	client := redis.NewClient(&redis.Options{Addr: s.p.Redis.Addr})
 	defer func() { _ = client.Close() }()
 	for b.Loop() {
 		big := s.sale(large)

@@ -1,7 +1,6 @@
 package stack
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -146,28 +145,7 @@ func (c console) set(t *testing.T, name string, p *topology.Process, weight stri
 // purchases is how many purchase calls an order process has decided.
 func purchases(t *testing.T, p *topology.Process) float64 {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Admin+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	sum := 0.0
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if !strings.HasPrefix(name, "seckill_purchase_calls_total{") {
-			continue
-		}
-		n, err := strconv.ParseFloat(value, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum += n
-	}
-	return sum
+	return p.Metric(t, "seckill_purchase_calls_total")
 }
 
 // connections is how many connections a process's server has, as the kernel lists them.

@@ -15,8 +15,8 @@ import (
 	"github.com/seckill-go/seckill/internal/flow"
 )
 
-// documentPatience bounds one request to the registry.
-const documentPatience = 10 * time.Second
+// patience bounds one request.
+const patience = 10 * time.Second
 
 // Publish puts a document into the registry, as an operator does; an empty one removes it, since Nacos takes
 // no empty document.
@@ -28,9 +28,15 @@ func (p *Topology) Publish(t testing.TB, name, content string) {
 	} else {
 		form.Set("content", content)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), documentPatience)
+	ask(t, method, "http://"+p.Nacos.Addr()+"/nacos/v3/admin/cs/config?"+form.Encode())
+}
+
+// ask sends a request without a body, wants 200, and returns the answer's body.
+func ask(t testing.TB, method, url string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+p.Nacos.Addr()+"/nacos/v3/admin/cs/config?"+form.Encode(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +45,11 @@ func (p *Topology) Publish(t testing.TB, name, content string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if b, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s %s, %v", method, name, res.Status, b, err)
+	b, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s %s, %v", method, url, res.Status, b, err)
 	}
+	return string(b)
 }
 
 // GatewayRules are the gateway's built-in rules, to be changed and published as GatewayRulesDocument.
@@ -61,27 +69,18 @@ func GatewayRules(t testing.TB) flow.Rules {
 // GatewayRulesDocument is the name of the gateway's rules in the registry.
 const GatewayRulesDocument = "seckill-api-flow.json"
 
-// Metric is the sum of a metric's values on a process's listener for operators. labels, as in
+// Metrics is what the process exports on its listener for operators, in Prometheus' format.
+func (p *Process) Metrics(t testing.TB) string {
+	t.Helper()
+	return ask(t, http.MethodGet, "http://"+p.Admin+"/metrics")
+}
+
+// Metric is the sum of a metric's values. labels, as in
 // `result="refused"`, must all be there.
 func (p *Process) Metric(t testing.TB, name string, labels ...string) float64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), documentPatience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.Admin+"/metrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
 	sum := 0.0
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(p.Metrics(t)) {
 		rest, ok := strings.CutPrefix(line, name)
 		if !ok || rest[0] != ' ' && rest[0] != '{' {
 			continue
