@@ -22,19 +22,19 @@ func BenchmarkLatency(b *testing.B) {
 		}
 		m, _, _ := median(most)
 		offered := 0.7 * m
-		b.Logf("at most %s/s at 64 connections; from here on %.0f/s", spread(most), offered)
+		say("at most %s/s at 64 connections; from here on %.0f/s", spread(most), offered)
 		for round := range rounds(b) {
 			hop, _ := hit(b, empty.hop, "1", people, 64, offered)
 			full := s.buyAll(people, 64, offered)
 			one, _ := hit(b, empty.lua, "1", people, 1, 0)
 			own := s.buyAll(people, 1, 0)
-			b.Logf("round %d\n  hop     %s\n  full    %s\n  lua, 1  %s\n  full, 1 %s", round+1, hop, full, one, own)
+			say("round %d\n  hop     %s\n  full    %s\n  lua, 1  %s\n  full, 1 %s", round+1, hop, full, one, own)
 			tail = append(tail, float64(full.p99)/float64(hop.p99))
 			single = append(single, float64(own.p50)/float64(one.p50))
 		}
 		t, _, _ := median(tail)
 		o, _, _ := median(single)
-		b.Logf("p99 at %.0f/s, full / hop = %s; median at one connection, full / lua = %s", offered, spread(tail), spread(single))
+		say("p99 at %.0f/s, full / hop = %s; median at one connection, full / lua = %s", offered, spread(tail), spread(single))
 		b.ReportMetric(t, "p99-full/hop")
 		b.ReportMetric(o, "p50-full/lua-1")
 		if t > 1 {
@@ -74,11 +74,11 @@ func BenchmarkSoldOut(b *testing.B) {
 				if r.Statuses[http.StatusConflict] != r.Answers() {
 					b.Errorf("answers %v", r.Statuses)
 				}
-				b.Logf("round %d, %d connections\n  floor    %s\n  sold out %s", round+1, conns, floor, sold)
+				say("round %d, %d connections\n  floor    %s\n  sold out %s", round+1, conns, floor, sold)
 				ratio = append(ratio, sold.perSecond/floor.perSecond)
 			}
 			m, _, _ := median(ratio)
-			b.Logf("%d connections: sold out / floor = %s", conns, spread(ratio))
+			say("%d connections: sold out / floor = %s", conns, spread(ratio))
 			b.ReportMetric(m, "soldout/floor")
 			if m < 0.9 {
 				b.Errorf("%d connections: sold-out answers are %.2f of the floor, to be at least 0.9", conns, m)

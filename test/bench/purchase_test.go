@@ -157,9 +157,9 @@ func BenchmarkPurchase(b *testing.B) {
 		for _, conns := range connections(b) {
 			series := map[string][]float64{}
 			for round := range rounds(b) {
-				b.Logf("round %d, %d connections", round+1, conns)
+				say("round %d, %d connections", round+1, conns)
 				note := func(name string, m measured) {
-					b.Logf("  %-7s %s", name, m)
+					say("  %-7s %s", name, m)
 					series[name] = append(series[name], m.perSecond)
 				}
 				for _, target := range []struct{ name, addr string }{{"floor", empty.floor}, {"hop", empty.hop}, {"lua", empty.lua}} {
@@ -182,7 +182,7 @@ func BenchmarkPurchase(b *testing.B) {
 			}{{"full", "hop", 1.2}, {"accept", "hop", 1.5}, {"full", "lua", 0}, {"accept", "lua", 0}, {"accept", "floor", 0}, {"lua", "hop", 0}} {
 				r := ratio(c.of, c.to)
 				m, _, _ := median(r)
-				b.Logf("%d connections: %s / %s = %s", conns, c.of, c.to, spread(r))
+				say("%d connections: %s / %s = %s", conns, c.of, c.to, spread(r))
 				b.ReportMetric(m, fmt.Sprintf("%s/%s-%d", c.of, c.to, conns))
 				if m < c.least {
 					b.Errorf("%d connections: %s is %.2f of %s, to be at least %.1f", conns, c.of, m, c.to, c.least)

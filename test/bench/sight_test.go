@@ -23,11 +23,11 @@ func BenchmarkSight(b *testing.B) {
 			} else {
 				without, with = blind.buyAll(people, 64, 0), seen.buyAll(people, 64, 0)
 			}
-			b.Logf("round %d\n  on  %s\n  off %s", round+1, with, without)
+			say("round %d\n  on  %s\n  off %s", round+1, with, without)
 			ratio = append(ratio, with.perSecond/without.perSecond)
 		}
 		m, _, _ := median(ratio)
-		b.Logf("on / off = %s", spread(ratio))
+		say("on / off = %s", spread(ratio))
 		b.ReportMetric(m, "on/off")
 		if m < 0.9 {
 			b.Errorf("with traces and logs %.2f of the throughput without, to be at least 0.9", m)

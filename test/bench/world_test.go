@@ -36,6 +36,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// say prints as it goes: a benchmark's own log comes at its end, and only ten lines of it.
+func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
 // setting is a number from the environment.
 func setting(b *testing.B, name string, standard int) int {
 	b.Helper()

@@ -51,7 +51,7 @@ func BenchmarkMinute(b *testing.B) {
 		during := writer.Metric(b, persistedMetric) - before
 		seconds := time.Since(begun).Seconds()
 		s.settle(sale, accepted)
-		b.Logf("%d accepted, %.0f/s; %.0f persisted meanwhile, %.0f/s; worst age of an order when it was written %.3f s", accepted,
+		say("%d accepted, %.0f/s; %.0f persisted meanwhile, %.0f/s; worst age of an order when it was written %.3f s", accepted,
 			float64(accepted)/r.Elapsed.Seconds(), during, during/seconds, worst)
 		b.ReportMetric(during/float64(accepted), "persisted/accepted")
 		b.ReportMetric(worst, "worst-lag-s")
@@ -100,12 +100,12 @@ func BenchmarkDrain(b *testing.B) {
 			})
 			drain := (backlog - first) / time.Since(from).Seconds()
 			bare := bareInsert(b, db, sale)
-			b.Logf("round %d: drained %.0f orders/s, bare insert %.0f rows/s", round+1, drain, bare)
+			say("round %d: drained %.0f orders/s, bare insert %.0f rows/s", round+1, drain, bare)
 			ratio = append(ratio, drain/bare)
 			s.audit(sale)
 		}
 		m, _, _ := median(ratio)
-		b.Logf("drain / bare insert = %s", spread(ratio))
+		say("drain / bare insert = %s", spread(ratio))
 		b.ReportMetric(m, "drain/bare")
 		if m < 0.7 {
 			b.Errorf("the drain is %.2f of a bare insert, to be at least 0.7", m)
@@ -233,11 +233,11 @@ func BenchmarkScale(b *testing.B) {
 			from := large - n + round*slice
 			many := buy(big, tokens[from:from+slice])
 			s.settle(big, int64(from+slice))
-			b.Logf("round %d: CPU s per 1000 orders at 10³ %.3f, at 10⁶ %.3f", round+1, few, many)
+			say("round %d: CPU s per 1000 orders at 10³ %.3f, at 10⁶ %.3f", round+1, few, many)
 			ratio = append(ratio, many/few)
 		}
 		m, _, _ := median(ratio)
-		b.Logf("cost of an order at 10⁶ / at 10³ = %s; %.0f bytes of Redis an order", spread(ratio), bytes)
+		say("cost of an order at 10⁶ / at 10³ = %s; %.0f bytes of Redis an order", spread(ratio), bytes)
 		b.ReportMetric(m, "cost-1e6/1e3")
 		b.ReportMetric(bytes, "redis-bytes/order")
 		if m > 1.15 || bytes > 250 {
