@@ -247,6 +247,8 @@ func TestTheLifeAfter(t *testing.T) {
 		}
 		other.buy(sale, 1, "").want(t, 409, "sold_out")
 		u.call("POST", "/api/v1/orders/"+id+"/payments", "").want(t, 409, "state_conflict")
+		// Before it is in MySQL, an order is known by its user alone, and to others there is none.
+		u.awaitState(second, "pending_payment")
 		other.call("POST", "/api/v1/orders/"+second+"/cancellation", "").want(t, 403, "forbidden")
 	})
 
