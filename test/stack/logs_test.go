@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -80,29 +79,24 @@ func TestLogsLoseNothingUncounted(t *testing.T) {
 		t.Errorf("the acceptor and the writer are two processes, the lines are of %v", instances)
 	}
 
-	// Dropped and unprinted lines are asked for while the processes can tell; what they log when they end comes on top,
-	// and is shipped before the end.
-	var dropped, unprinted float64
-	for _, process := range p.All() {
-		dropped += process.Metric(t, "seckill_log_dropped_total")
-		unprinted += process.Metric(t, "seckill_log_unprinted_total")
-	}
-	for _, process := range p.All() {
-		process.Signal(syscall.SIGTERM)
-	}
-	for _, process := range p.All() {
-		if code := process.Wait(); code != 0 {
-			t.Errorf("%s ended with %d", process.Name, code)
+	// Counted while the processes run and can tell. Lines take a moment to Kafka, and more may come meanwhile.
+	topology.Eventually(t, time.Minute, "every line is in Kafka or counted", func() error {
+		printed := lines()
+		shipped := int64(len(readLogs(t, p, topic)))
+		var dropped, unprinted float64
+		for _, process := range p.All() {
+			dropped += process.Metric(t, "seckill_log_dropped_total")
+			unprinted += process.Metric(t, "seckill_log_unprinted_total")
 		}
-	}
-	printed, shipped := lines(), int64(len(readLogs(t, p, topic)))
-	t.Logf("%d lines printed, %d in Kafka, %.0f dropped, %.0f not printed", printed, shipped, dropped, unprinted)
-	if printed-begun < logLines() {
-		t.Errorf("%d lines are too few", printed-begun)
-	}
-	if shipped+int64(dropped) < printed+int64(unprinted) {
-		t.Errorf("%d lines are neither in Kafka nor counted", printed+int64(unprinted)-shipped-int64(dropped))
-	}
+		t.Logf("%d lines printed, %d in Kafka, %.0f dropped, %.0f not printed", printed, shipped, dropped, unprinted)
+		if printed-begun < logLines() {
+			t.Fatalf("%d lines are too few", printed-begun)
+		}
+		if missing := printed + int64(unprinted) - shipped - int64(dropped); missing > 0 {
+			return fmt.Errorf("%d are neither", missing)
+		}
+		return nil
+	})
 }
 
 type logLine struct{ Service, Instance, Message string }
