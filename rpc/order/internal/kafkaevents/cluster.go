@@ -121,7 +121,12 @@ func (c *cluster) retry(ctx context.Context, op func(ctx context.Context) error)
 // pause waits longer from attempt to attempt, and tells false when ctx ended meanwhile.
 func pause(ctx context.Context, attempt int) bool {
 	longest := 10 * time.Millisecond << min(attempt, 5)
-	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	return rest(ctx, longest/2+rand.N(longest/2))
+}
+
+// rest waits, and tells false when ctx ended meanwhile.
+func rest(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

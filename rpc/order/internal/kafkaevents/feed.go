@@ -324,16 +324,6 @@ func (f *Feed) read(ctx context.Context, a *assignment, partition int, offset in
 // fullRead is how many messages of one read are enough for a batch: the next is not waited for.
 const fullRead = 500
 
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 // next reads on at the offset, or finds out where to read on when Kafka does not have it.
 func (f *Feed) next(ctx context.Context, a *assignment, partition int, offset int64) (chunk, error) {
 	if offset >= 0 {
