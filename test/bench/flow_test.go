@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -127,6 +128,7 @@ func (s *shop) crowdBuys(addr string, tokens []string, hot float64) (crowd, hotU
 	s.b.Helper()
 	sale := s.saleOf(stock, 1000)
 	plan := hammer.Plan{Addr: addr, Conns: 128, Duration: span(s.b), Rate: othersRate, Request: purchases(sale, tokens[:others])}
+	before := used(s.b)
 	done := make(chan hammer.Result, 1)
 	if hot > 0 {
 		go func() {
@@ -141,6 +143,7 @@ func (s *shop) crowdBuys(addr string, tokens []string, hot float64) (crowd, hotU
 	if hot > 0 {
 		hotUser = <-done
 	}
+	say("            CPU s per 1000: %s", strings.Join(since(before, used(s.b), crowd.Answers()), ", "))
 	accepted := crowd.Statuses[http.StatusAccepted] + hotUser.Statuses[http.StatusAccepted]
 	s.settle(sale, accepted)
 	s.audit(sale)

@@ -201,6 +201,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	reserver = order.NewReserver(spans.stock, spans.publisher, catalog, order.ReserverConfig{
 		AcceptBudget: cfg.Accept.Budget, ScriptBudget: cfg.Accept.ScriptBudget, PublishBudget: cfg.Accept.PublishBudget,
 		Lanes: cfg.Accept.Lanes, MaxBatch: cfg.Accept.MaxBatch, MaxWaiting: cfg.Accept.MaxWaiting,
+		RemovalPause: cfg.Accept.RemovalPause,
 	}, stats, now, logger, func(int64) { rebuilder.Kick() })
 	soldOuts := order.NewSoldOuts(e.stock, order.DefaultSoldOutsConfig())
 	quiet := order.RebuilderConfig{Quiet: cfg.Accept.Quiet}

@@ -58,6 +58,8 @@ type Accept struct {
 	Lanes         int           `json:",default=4"`
 	MaxBatch      int           `json:",default=64"`
 	MaxWaiting    int           `json:",default=4096"`
+	// RemovalPause is how long outbox entries that Kafka has wait for others, to be removed together.
+	RemovalPause time.Duration `json:",default=20ms"`
 	// RelayAge is how old an outbox entry is before a relay takes it from its acceptor.
 	RelayAge time.Duration `json:",default=3s"`
 	// Quiet is how long a rebuild waits for acceptors everywhere: at least their Budget, and a second, for

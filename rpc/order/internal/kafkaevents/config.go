@@ -47,7 +47,7 @@ type Config struct {
 	// FetchPause is how long a reader of a partition rests after a read that gave something but not much: what
 	// comes meanwhile is read, written and committed together, at a fifth less of the broker's CPU time an order
 	// and a third of the writer's (docs/performance.md). It delays the writing of an order by that long at most, and its acceptance not at all.
-	FetchPause time.Duration `json:",default=10ms"`
+	FetchPause time.Duration `json:",default=25ms"`
 	// SessionTimeout is how long after a writer's death its partitions go to another. Brokers
 	// refuse less than 6 s by default.
 	SessionTimeout time.Duration `json:",default=10s"`
@@ -85,7 +85,7 @@ func (c Config) withDefaults() Config {
 	c.DialTimeout = or(c.DialTimeout, 2*time.Second)
 	c.RequestTimeout = or(c.RequestTimeout, 5*time.Second)
 	c.FetchWait = or(c.FetchWait, 500*time.Millisecond)
-	c.FetchPause = or(c.FetchPause, 10*time.Millisecond)
+	c.FetchPause = or(c.FetchPause, 25*time.Millisecond)
 	c.SessionTimeout = or(c.SessionTimeout, 10*time.Second)
 	c.RebalanceTimeout = or(c.RebalanceTimeout, 10*time.Second)
 	c.JoinBackoff = or(c.JoinBackoff, 500*time.Millisecond)

@@ -41,13 +41,16 @@ type ReserverConfig struct {
 	// Lanes, MaxBatch and MaxWaiting are as in gather.Config; they count Reserve calls, each of which
 	// may hold many purchase calls.
 	Lanes, MaxBatch, MaxWaiting int
+	// RemovalPause is how long entries of the outbox that Kafka has wait for others, to be removed together. It
+	// delays no answer; what a crash leaves behind by it the relay publishes again, and the writer knows it.
+	RemovalPause time.Duration
 }
 
 // DefaultReserverConfig is good for a healthy network.
 func DefaultReserverConfig() ReserverConfig {
 	return ReserverConfig{
 		AcceptBudget: 2500 * time.Millisecond, ScriptBudget: time.Second, PublishBudget: time.Second,
-		Lanes: 4, MaxBatch: 64, MaxWaiting: 4096,
+		Lanes: 4, MaxBatch: 64, MaxWaiting: 4096, RemovalPause: 20 * time.Millisecond,
 	}
 }
 
@@ -80,7 +83,7 @@ type Reserver struct {
 func NewReserver(stock Stock, log Publisher, catalog *Catalog, cfg ReserverConfig, stats *Stats, now func() time.Time, logger *slog.Logger, rebuild func(saleID int64)) *Reserver {
 	r := &Reserver{
 		stock: stock, log: log, catalog: catalog, cfg: cfg, stats: stats, now: now, logger: logger, rebuild: rebuild,
-		removals: remover{stock: stock, budget: cfg.ScriptBudget},
+		removals: remover{stock: stock, budget: cfg.ScriptBudget, pause: cfg.RemovalPause, hurry: make(chan struct{})},
 	}
 	r.gatherer = gather.New(gather.Config{Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, MaxWaiting: cfg.MaxWaiting}, r.run)
 	return r
@@ -347,6 +350,11 @@ func (r *Reserver) notSelling(saleID int64) Outcome {
 type remover struct {
 	stock  Stock
 	budget time.Duration
+	// pause is how long entries wait for others before they are removed together.
+	pause time.Duration
+	// hurry is closed when nothing shall wait any more.
+	hurry     chan struct{}
+	hurryOnce sync.Once
 
 	mu      sync.Mutex
 	waiting []EntryRef
@@ -368,7 +376,7 @@ func (m *remover) add(entries []EntryRef) {
 
 func (m *remover) work(done chan struct{}) {
 	defer close(done)
-	for {
+	for m.rest(); ; m.rest() {
 		m.mu.Lock()
 		batch := m.waiting
 		m.waiting = nil
@@ -384,7 +392,18 @@ func (m *remover) work(done chan struct{}) {
 	}
 }
 
+// rest lets more entries come.
+func (m *remover) rest() {
+	t := time.NewTimer(m.pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-m.hurry:
+	}
+}
+
 func (m *remover) wait(ctx context.Context) error {
+	m.hurryOnce.Do(func() { close(m.hurry) })
 	m.mu.Lock()
 	busy := m.busy
 	m.mu.Unlock()
