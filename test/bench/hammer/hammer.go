@@ -28,6 +28,9 @@ type Plan struct {
 	// Rate is how many requests a second are due, whatever became of those before; 0 has each connection send
 	// its next when the one before is answered. With a rate, latency counts from when a request was due.
 	Rate float64
+	// RampUp is how long at the start latencies are not kept, of requests that were due by then: new connections and
+	// their buffers are no part of a steady load.
+	RampUp time.Duration
 	// Limit is how many requests there are at most; 0 is no limit.
 	Limit int64
 	// Request appends the whole of request i to b. It is called from many goroutines.
@@ -48,12 +51,18 @@ type Result struct {
 	Unsent int64
 	// Elapsed is from the first request to the last answer.
 	Elapsed time.Duration
-	// latencies of all answers, in order.
+	// latencies in order, of all answers but those to the ramp-up's requests.
 	latencies []time.Duration
 }
 
 // Answers is how many there were.
-func (r Result) Answers() int64 { return int64(len(r.latencies)) }
+func (r Result) Answers() int64 {
+	var n int64
+	for _, of := range r.Statuses {
+		n += of
+	}
+	return n
+}
 
 // PerSecond is how many answers of a status came a second.
 func (r Result) PerSecond(status int) float64 {
@@ -162,7 +171,9 @@ func (r *run) work(ctx context.Context, c *conn) Result {
 		out.Elapsed = now.Sub(r.start)
 		if err == nil {
 			out.Statuses[status]++
-			out.latencies = append(out.latencies, now.Sub(from))
+			if from.Sub(r.start) >= r.plan.RampUp {
+				out.latencies = append(out.latencies, now.Sub(from))
+			}
 			continue
 		}
 		out.Lost++

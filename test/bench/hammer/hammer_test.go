@@ -106,6 +106,31 @@ func TestWhatIsLostIsCounted(t *testing.T) {
 	}
 }
 
+// TestTheRampUpIsNotTimed: what was due in it is counted as answered, and is in no quantile.
+func TestTheRampUpIsNotTimed(t *testing.T) {
+	var slow atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if slow.Add(1) == 1 {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}))
+	defer server.Close()
+	p := Plan{Addr: server.Listener.Addr().String(), Conns: 1, Duration: time.Minute, Rate: 1000, Limit: 200, Request: post}
+	all, err := Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(0)
+	p.RampUp = time.Minute
+	none, err := Run(t.Context(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all.Quantile(1) < 50*time.Millisecond || none.Quantile(1) != 0 || none.Answers() != 200 || none.Unsent != 0 {
+		t.Errorf("without a ramp-up the slowest took %v; with one %v of %d answers, %d unsent", all.Quantile(1), none.Quantile(1), none.Answers(), none.Unsent)
+	}
+}
+
 func TestARunEnds(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
