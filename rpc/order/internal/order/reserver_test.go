@@ -411,6 +411,27 @@ func TestAContextThatEnds(t *testing.T) {
 	}
 }
 
+// TestEntriesAreRemovedTogether: what Kafka has waits for others before it leaves the outbox, and for nothing once
+// the reserver is closed.
+func TestEntriesAreRemovedTogether(t *testing.T) {
+	cfg := testReserverConfig()
+	cfg.RemovalPause = time.Hour
+	w := newWorldWith(t, cfg)
+	s := w.sale(10, 10)
+	for user := range int64(3) {
+		if o := w.call(s.ID, user+1, 1, "a"); o.Err != nil {
+			t.Fatal(o.Err)
+		}
+	}
+	if state := w.state(s.ID); state.OutboxEntries != 3 {
+		t.Errorf("%d entries wait", state.OutboxEntries)
+	}
+	must(t, w.reserver.Close(ctx))
+	if state := w.state(s.ID); state.OutboxEntries != 0 || w.stock.Calls("Remove") != 1 {
+		t.Errorf("%d entries are left after %d removals", state.OutboxEntries, w.stock.Calls("Remove"))
+	}
+}
+
 func TestTooManyWaitingCalls(t *testing.T) {
 	cfg := testReserverConfig()
 	cfg.Lanes, cfg.MaxWaiting = 1, 1
