@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -198,22 +200,21 @@ func BenchmarkScale(b *testing.B) {
 		big := s.sale(large)
 		n := rounds(b) * slice
 		empty := memory(b, client)
-		buy := func(sale string, tokens []string) float64 {
+		// buy adds the CPU time until all is persisted, of which the sale had some before.
+		buy := func(spent map[string]time.Duration, sale string, tokens []string, already int) {
 			before := used(b)
 			r := run(b, hammer.Plan{Addr: addr, Conns: 64, Duration: 10 * time.Minute, Limit: int64(len(tokens)), Request: purchases(sale, tokens)})
 			if r.Statuses[http.StatusAccepted] != int64(len(tokens)) {
 				b.Fatalf("%v", r.Statuses)
 			}
-			var cpu time.Duration
+			s.settle(sale, int64(already+len(tokens)))
 			for name, u := range used(b) {
 				if name != "generator" {
-					cpu += u.cpu - before[name].cpu
+					spent[name] += u.cpu - before[name].cpu
 				}
 			}
-			return cpu.Seconds() * 1000 / float64(len(tokens))
 		}
-		buy(big, tokens[:large-n])
-		s.settle(big, int64(large-n))
+		buy(map[string]time.Duration{}, big, tokens[:large-n], 0)
 		topology.Eventually(b, time.Minute, "the outbox is empty", func() error {
 			stats := s.call(http.MethodGet, "/admin/sales/"+big+"/stats", "", http.StatusOK)
 			if stats["outboxEntries"] != 0.0 {
@@ -224,17 +225,14 @@ func BenchmarkScale(b *testing.B) {
 		bytes := float64(memory(b, client)-empty) / float64(large-n)
 		var ratio []float64
 		for round := range rounds(b) {
-			few := 0.0
+			few, many := map[string]time.Duration{}, map[string]time.Duration{}
 			for range slice / small {
-				sale := s.sale(small)
-				few += buy(sale, tokens[:small]) * small / slice
-				s.settle(sale, small)
+				buy(few, s.sale(small), tokens[:small], 0)
 			}
 			from := large - n + round*slice
-			many := buy(big, tokens[from:from+slice])
-			s.settle(big, int64(from+slice))
-			say("round %d: CPU s per 1000 orders at 10³ %.3f, at 10⁶ %.3f", round+1, few, many)
-			ratio = append(ratio, many/few)
+			buy(many, big, tokens[from:from+slice], from)
+			say("round %d: CPU s per 1000 orders\n  at 10³ %s\n  at 10⁶ %s", round+1, costs(few), costs(many))
+			ratio = append(ratio, total(many).Seconds()/total(few).Seconds())
 		}
 		m, _, _ := median(ratio)
 		say("cost of an order at 10⁶ / at 10³ = %s; %.0f bytes of Redis an order", spread(ratio), bytes)
@@ -245,6 +243,26 @@ func BenchmarkScale(b *testing.B) {
 		}
 		s.audit(big)
 	}
+}
+
+// total is what all have spent.
+func total(spent map[string]time.Duration) time.Duration {
+	var sum time.Duration
+	for _, d := range spent {
+		sum += d
+	}
+	return sum
+}
+
+// costs writes what a slice of orders cost, in CPU seconds of 1,000: in all, and of each that had a share to speak of.
+func costs(spent map[string]time.Duration) string {
+	text := fmt.Sprintf("%.3f:", total(spent).Seconds()*1000/slice)
+	for _, name := range slices.SortedFunc(maps.Keys(spent), func(a, b string) int { return int(spent[b] - spent[a]) }) {
+		if spent[name] >= 5*tick {
+			text += fmt.Sprintf(" %s %.3f", name, spent[name].Seconds()*1000/slice)
+		}
+	}
+	return text
 }
 
 // memory is what Redis has allocated, in bytes.
