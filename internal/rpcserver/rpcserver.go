@@ -38,6 +38,9 @@ const (
 	minPing = 5 * time.Second
 	// maxRequest is for a full batch of purchases, in bytes.
 	maxRequest = 8 << 20
+	// workers are goroutines that stay for calls: a new one has to grow its stack for each, a tenth of the order
+	// service's CPU time with few calls at once. Calls beyond them get one of their own.
+	workers = 8
 )
 
 // Conf is the configuration of a server that listens on the address, with go-zero's defaults but
@@ -121,6 +124,8 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 	s := &Server{listenOn: c.ListenOn, meter: newMeter(c.Name), ended: make(chan error, 1), onFail: o.onFail}
 	Quiet(&c)
 	s.start = make(chan *grpc.Server, 1)
+	limit, limits := time.Duration(c.Timeout)*time.Millisecond, c.MethodTimeouts
+	c.Timeout = 0 // see deadline
 	z, err := zrpc.NewServer(c, func(g *grpc.Server) {
 		register(g)
 		s.meter.declare(g)
@@ -133,6 +138,9 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 		z.AddUnaryInterceptors(o.tracer.UnaryServerInterceptor(o.untraced...))
 		z.AddStreamInterceptors(tracing.StreamServerInterceptor)
 	}
+	if limit > 0 {
+		z.AddUnaryInterceptors(deadline(limit, limits))
+	}
 	z.AddUnaryInterceptors(transport.UnaryServerInterceptor, s.meter.unary)
 	z.AddStreamInterceptors(transport.StreamServerInterceptor, s.meter.stream)
 	if o.guard != nil {
@@ -143,13 +151,31 @@ func New(c zrpc.RpcServerConf, register func(*grpc.Server), opts ...Option) (*Se
 		grpc.ConnectionTimeout(connectTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: maxIdle, Time: pingAfter, Timeout: pingTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),
-		grpc.MaxRecvMsgSize(maxRequest),
+		grpc.MaxRecvMsgSize(maxRequest), grpc.NumStreamWorkers(workers),
 	)
 	if secure != nil {
 		z.AddOptions(grpc.Creds(credentials.NewTLS(secure)))
 	}
 	s.zrpc = z
 	return s, nil
+}
+
+// deadline bounds calls, some by their own limit. go-zero's own interceptor runs every call on a goroutine of its own, to
+// answer for a handler that does not heed its context; ours do.
+func deadline(limit time.Duration, methods []zrpc.MethodTimeoutConf) grpc.UnaryServerInterceptor {
+	own := make(map[string]time.Duration, len(methods))
+	for _, m := range methods {
+		own[m.FullMethod] = m.Timeout
+	}
+	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		t, ok := own[info.FullMethod]
+		if !ok {
+			t = limit
+		}
+		ctx, cancel := context.WithTimeout(ctx, t)
+		defer cancel()
+		return handler(ctx, req)
+	}
 }
 
 // Start opens the port and serves until Stop, and shows the server's metrics. It fails when the port cannot

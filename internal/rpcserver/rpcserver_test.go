@@ -12,6 +12,7 @@ import (
 	"github.com/seckill-go/seckill/internal/testservers"
 	"github.com/seckill-go/seckill/internal/transport"
 	"github.com/seckill-go/seckill/rpc/user/userpb"
+	"github.com/zeromicro/go-zero/zrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 )
@@ -36,14 +37,26 @@ func (f *fakeUsers) Health(context.Context, *userpb.HealthRequest) (*userpb.Heal
 	return &userpb.HealthResponse{}, nil
 }
 
+// CreateSession has no end of its own.
+func (f *fakeUsers) CreateSession(ctx context.Context, _ *userpb.CreateSessionRequest) (*userpb.Session, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 func start(t *testing.T, f *fakeUsers) (*rpcserver.Server, userpb.UserServiceClient) {
+	t.Helper()
+	return startWithin(t, f, 0)
+}
+
+// startWithin starts a server whose calls may take so many milliseconds, or as long as they like (0).
+func startWithin(t *testing.T, f *fakeUsers, limit int64, methods ...zrpc.MethodTimeoutConf) (*rpcserver.Server, userpb.UserServiceClient) {
 	t.Helper()
 	addr := testservers.FreeAddr(t)
 	conf := rpcserver.Conf("user", addr)
 	if conf.Timeout != 2000 || !conf.Health {
 		t.Fatalf("go-zero's defaults are missing: %+v", conf)
 	}
-	conf.Timeout = 0
+	conf.Timeout, conf.MethodTimeouts = limit, methods
 	s, err := rpcserver.New(conf, func(g *grpc.Server) { userpb.RegisterUserServiceServer(g, f) })
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +84,23 @@ func TestErrorsKeepTheirDetailsOverTheWire(t *testing.T) {
 	_, err = c.Register(t.Context(), &userpb.RegisterRequest{})
 	if !errors.As(err, &e) || e.Code != errs.Internal || e.Message != "internal error" {
 		t.Fatalf("an internal error must not travel: %#v", err)
+	}
+}
+
+func TestCallsEndAtTheServersLimit(t *testing.T) {
+	method := zrpc.MethodTimeoutConf{FullMethod: userpb.UserService_CreateSession_FullMethodName, Timeout: time.Millisecond}
+	for name, limits := range map[string][]zrpc.MethodTimeoutConf{"every method's": nil, "its own": {method}} {
+		limit := int64(1)
+		if limits != nil {
+			limit = time.Hour.Milliseconds()
+		}
+		s, c := startWithin(t, &fakeUsers{}, limit, limits...)
+		if _, err := c.CreateSession(t.Context(), &userpb.CreateSessionRequest{}); err == nil || t.Context().Err() != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

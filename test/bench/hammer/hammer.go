@@ -28,9 +28,9 @@ type Plan struct {
 	// Rate is how many requests a second are due, whatever became of those before; 0 has each connection send
 	// its next when the one before is answered. With a rate, latency counts from when a request was due.
 	Rate float64
-	// RampUp is how long at the start latencies are not kept, of requests that were due by then: new connections and
-	// their buffers are no part of a steady load.
-	RampUp time.Duration
+	// Took, where it is not nil, is told how long after a request was due, or sent where nothing is due, its answer
+	// came. due counts from the load's start. It is called from many goroutines.
+	Took func(due, took time.Duration)
 	// Limit is how many requests there are at most; 0 is no limit.
 	Limit int64
 	// Request appends the whole of request i to b. It is called from many goroutines.
@@ -51,18 +51,12 @@ type Result struct {
 	Unsent int64
 	// Elapsed is from the first request to the last answer.
 	Elapsed time.Duration
-	// latencies in order, of all answers but those to the ramp-up's requests.
+	// latencies of all answers, in order.
 	latencies []time.Duration
 }
 
 // Answers is how many there were.
-func (r Result) Answers() int64 {
-	var n int64
-	for _, of := range r.Statuses {
-		n += of
-	}
-	return n
-}
+func (r Result) Answers() int64 { return int64(len(r.latencies)) }
 
 // PerSecond is how many answers of a status came a second.
 func (r Result) PerSecond(status int) float64 {
@@ -171,8 +165,9 @@ func (r *run) work(ctx context.Context, c *conn) Result {
 		out.Elapsed = now.Sub(r.start)
 		if err == nil {
 			out.Statuses[status]++
-			if from.Sub(r.start) >= r.plan.RampUp {
-				out.latencies = append(out.latencies, now.Sub(from))
+			out.latencies = append(out.latencies, now.Sub(from))
+			if r.plan.Took != nil {
+				r.plan.Took(from.Sub(r.start), now.Sub(from))
 			}
 			continue
 		}
