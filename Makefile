@@ -72,6 +72,7 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 	go vet -tags $(TAGS) ./...
 	go -C tools vet ./...
 	go -C test/compose vet ./...
+	go -C test/kube vet ./...
 	$(LINT)/golangci-lint run ./...
 
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
@@ -97,6 +98,18 @@ test-tools: $(TOOLS)/.built ## tests of the tools in tools/
 test-deploy: $(TOOLS)/.built ## docker-compose.yml, the Dockerfile, what Prometheus scrapes, alerts, dashboards, runbook
 	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	$(TESTSUM) -tier deploy -dir test/compose -- ./...
+
+# Without the control plane the rest still runs; on a build server that is not enough. Building it takes some
+# 12 CPU minutes, once for each version (scripts/kube).
+.PHONY: test-kube
+test-kube: $(TOOLS)/.built ## deploy/k8s: kustomize, strict decoding, its rules, a control plane with simulated nodes
+	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	if scripts/kube build; then export SECKILL_REQUIRE_KUBE=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier kube -dir test/kube -- -vet=off -timeout 20m ./...
+
+.PHONY: kube-rules
+kube-rules: ## write the PrometheusRules of deploy/k8s from the rules
+	go -C test/kube test -run PrometheusRulesAreCurrent -count 1 . -update
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
