@@ -63,8 +63,10 @@ revisions() {
 
 settle
 revisions
+[ ${#now[@]} -gt 0 ] || fail "there is no Deployment of the platform in the namespace $namespace"
 new=
-for name in "${!now[@]}"; do
+mapfile -t names < <(printf '%s\n' "${!now[@]}" | sort)
+for name in "${names[@]}"; do
   if [ -z "${was[$name]:-}" ]; then
     new="$new $name"
   elif [ "${now[$name]}" = "${was[$name]}" ]; then

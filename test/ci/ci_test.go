@@ -182,6 +182,31 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+func TestVersion(t *testing.T) {
+	s := newScene(t, world{})
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", s.dir, "-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %q: %v\n%s", args, err, out)
+		}
+	}
+	if code, printed := s.run(nil, "version"); code == 0 {
+		t.Errorf("outside of a repository: %s", printed)
+	}
+	git("init", "--quiet")
+	git("commit", "--quiet", "--allow-empty", "-m", "one")
+	if code, printed := s.run(nil, "version"); code != 0 || !regexp.MustCompile(`^[0-9a-f]{12}\n$`).MatchString(printed) {
+		t.Errorf("without a tag: exit code %d: %s", code, printed)
+	}
+	git("tag", "v1.2.3")
+	s.expect(0, "v1.2.3\n", nil, "version")
+	git("commit", "--quiet", "--allow-empty", "-m", "two")
+	if code, printed := s.run(nil, "version"); code != 0 || !regexp.MustCompile(`^v1\.2\.3-1-g[0-9a-f]{12}\n$`).MatchString(printed) {
+		t.Errorf("behind a tag: exit code %d: %s", code, printed)
+	}
+}
+
 func TestLint(t *testing.T) {
 	s := newScene(t, world{})
 	s.expect(0, "", nil, "lint")
@@ -417,6 +442,11 @@ func TestUndoThatWasCutOffIsRepeated(t *testing.T) {
 func TestUndoOfNothing(t *testing.T) {
 	s := newScene(t, world{Deployments: services()})
 	s.expect(3, "nothing to take back", nil, "undo", "dev")
+
+	s.change(func(w *world) {
+		w.Deployments, w.Record = nil, map[string]string{"version": "v1", "state": "applied", "revision.api": "3"}
+	})
+	s.expect(1, "there is no Deployment", nil, "undo", "dev")
 
 	s = newScene(t, world{Job: "Complete"})
 	s.expect(0, "", nil, "deploy", "dev", "v1")
