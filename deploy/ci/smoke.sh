@@ -32,11 +32,12 @@ bought=$(sed -n 's/.*"acceptedUnits": *\([0-9]*\).*/\1/p' "$report" | head -1)
 
 # call TOKEN PATH: posts the JSON of stdin. Neither secrets nor tokens are seen in the list of processes.
 call() {
-  local body
+  local body token=
   body=$(cat)
+  [ -z "$1" ] || token="header = \"Authorization: Bearer $1\""
   curl --silent --show-error --fail --max-time 30 --retry 2 --config - "$url/api/v1$2" <<CONFIG
 header = "Content-Type: application/json"
-${1:+header = "Authorization: Bearer $1"}
+$token
 data = "$(quoted "$body")"
 CONFIG
 }

@@ -468,7 +468,7 @@ func TestSmoke(t *testing.T) {
 	}
 	s.hidden("secret")
 	s.hidden("a.token")
-	if input := w.Inputs[len(w.Inputs)-1]; !strings.Contains(input, "Bearer a.token") || !strings.Contains(input, `{\"action\":\"end\"}`) {
+	if input := w.Inputs[len(w.Inputs)-1]; !strings.Contains(input, "header = \"Authorization: Bearer a.token\"\n") || !strings.Contains(input, `{\"action\":\"end\"}`) {
 		t.Errorf("the end of the sale is asked for with %q", input)
 	}
 	if input := w.Inputs[len(w.Inputs)-2]; !strings.Contains(input, `a \\\"secret\\\" of \\\\ours`) {
