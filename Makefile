@@ -98,9 +98,17 @@ test-deploy: $(TOOLS)/.built ## docker-compose.yml, the Dockerfile, what Prometh
 	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	$(TESTSUM) -tier deploy -dir test/compose -- ./...
 
+# A chroot takes root, so that not everybody can run it.
+.PHONY: test-ansible
+test-ansible: $(TOOLS)/.built ## every playbook against small Debian roots, twice, and in check mode; Ansible's linters
+	@if scripts/ansible-tools; then \
+	  SECKILL_REQUIRE_ANSIBLE=1 $(TESTSUM) -tier ansible -- $(GOTEST) -count 1 -parallel 2 -timeout 40m ./test/ansible; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "ansible: 0 passed, 0 failed, 1 skipped (the whole tier: no Ansible)" | tee -a $(SUMMARY); fi
+
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(bench$$|e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(ansible$$|bench$$|e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
