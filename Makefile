@@ -136,9 +136,23 @@ test-jenkins: $(TOOLS)/.built ## the Jenkinsfile stage by stage, and what a brok
 	@if scripts/delivery-tools; then export SECKILL_REQUIRE_DELIVERY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	$(TESTSUM) -tier jenkins -- $(GOTEST) ./test/jenkins
 
+.PHONY: test-images
+test-images: $(TOOLS)/.built ## build the images with buildah on stand-in bases, run them read-only, buy from them
+	@if scripts/servers && scripts/delivery-tools; then export SECKILL_REQUIRE_DELIVERY_TOOLS=1 SECKILL_REQUIRE_SERVERS=1; \
+	elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier images -- $(GOTEST) -timeout 40m ./test/images
+
+# A chroot takes root, so that not everybody can run it.
+.PHONY: test-ansible
+test-ansible: $(TOOLS)/.built ## every playbook against small Debian roots, twice, and in check mode; Ansible's linters
+	@if scripts/ansible-tools; then \
+	  SECKILL_REQUIRE_ANSIBLE=1 $(TESTSUM) -tier ansible -- $(GOTEST) -count 1 -parallel 2 -timeout 40m ./test/ansible; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "ansible: 0 passed, 0 failed, 1 skipped (the whole tier: no Ansible)" | tee -a $(SUMMARY); fi
+
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector (COVERPROFILE=FILE)
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $(if $(COVERPROFILE),-coverprofile=$(COVERPROFILE)) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(bench$$|e2e|chaos|stack|ci$$|images$$|jenkins$$)|/orderproof|/internal/(registry|testservers)$$')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $(if $(COVERPROFILE),-coverprofile=$(COVERPROFILE)) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(ansible$$|bench$$|e2e|chaos|stack|ci$$|images$$|jenkins$$)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.

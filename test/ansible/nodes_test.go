@@ -1,0 +1,111 @@
+package ansible
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestSite goes from bare machines to the platform, and there again without a change.
+func TestSite(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "w1")
+	s.tool("cp1", "seckill")
+	s.kubectl(`{"kind": "Namespace"}`, "create", "namespace", "seckill-dev")
+	s.secrets()
+
+	s.dry("site", []string{"cp1", "w1"})
+	s.play("site").changed("cp1", "w1")
+
+	for file, want := range map[string]string{
+		"etc/fstab":                                            "# off for kubelet: /dev/vdb none swap sw 0 0",
+		"etc/modules-load.d/seckill.conf":                      "br_netfilter\noverlay\n",
+		"etc/sysctl.d/60-seckill.conf":                         "net.ipv4.ip_forward = 1\n",
+		"etc/containerd/config.toml":                           "SystemdCgroup = true\n",
+		"etc/systemd/system/kubelet.service.d/60-seckill.conf": "LimitNOFILE=1048576\n",
+		"etc/apt/sources.list.d/kubernetes.sources":            "Signed-By: /etc/apt/keyrings/kubernetes.asc\n",
+		"etc/kubernetes/kubelet.conf":                          "apiVersion: v1\n",
+	} {
+		if got := s.read("w1/" + file); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %q:\n%s", file, want, got)
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), "chroot", s.root("w1"), "dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Want}\n", //nolint:gosec // our own root
+		"kubelet", "kubeadm", "kubectl", "containerd", "chrony", "nfs-common").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, want := range []string{"kubelet " + kubernetes + " hold", "kubeadm " + kubernetes + " hold", "kubectl " + kubernetes + " hold", "containerd ", "chrony ", "nfs-common "} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q among the packages:\n%s", want, out)
+		}
+	}
+	calls := s.calls("w1")
+	for _, want := range []string{
+		"swapoff [--all]", "modprobe [br_netfilter]", "modprobe [overlay]", "sysctl [--load]", "systemctl [restart] [containerd]",
+		"systemctl [enable] [containerd]", "systemctl [enable] [chrony]", "systemctl [start] [chrony]", "systemctl [enable] [kubelet]", "kubeadm [join]",
+	} {
+		if !strings.Contains(calls, want) {
+			t.Errorf("%q was not called:\n%s", want, calls)
+		}
+	}
+	s.calls("cp1")
+
+	s.play("site").changed()
+	for host, calls := range map[string]string{"w1": s.calls("w1"), "cp1": s.calls("cp1")} {
+		for _, never := range []string{"swapoff", "modprobe", "sysctl", "[restart]", "[start]", "[enable]", "kubeadm", "[apply] [--server-side]", "[patch] [configmap]", "[create] [token]", "[run] [seckill-dns-probe]"} {
+			if strings.Contains(calls, never) {
+				t.Errorf("the second run called %s on %s:\n%s", never, host, calls)
+			}
+		}
+	}
+
+	s.play("nodes", "--limit", "w1", "--tags", "packages", "-e", "node_prepare_kubernetes_version=1.32.130").
+		refused("w1 is a node with kubelet " + kubernetes + ", asked for is 1.32.130-1.1. Upgrade it by hand")
+}
+
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "w1", "w2")
+	s.tool("w1", "kubeadm")
+	s.tool("w2", "kubeadm")
+
+	s.dry("join", []string{"w1", "w2"})
+
+	s.fail("cp1", "token", "failed to load admin kubeconfig")
+	s.play("join").refused("`kubeadm token create` on cp1 made no join command (exit code 1): failed to load admin kubeconfig")
+	s.fail("cp1", "token", "")
+	if calls := s.calls("w1") + s.calls("w2"); strings.Contains(calls, "join") {
+		t.Errorf("joined without a token:\n%s", calls)
+	}
+	s.calls("cp1")
+
+	s.fail("w2", "join", "could not reach cp1.example.com:6443 with token abcdef.0123456789abcdef")
+	o := s.play("join", "-vvv").refused("`kubeadm join` on w2 failed (exit code 1): could not reach cp1.example.com:6443 with token TOKEN")
+	if strings.Contains(o.output, "0123456789abcdef") {
+		t.Error("the token was printed")
+	}
+	if c := o.recap["w1"]; c.failed != 0 || c.changed == 0 {
+		t.Errorf("w1 did not join: %+v", c)
+	}
+	if n := strings.Count(s.calls("cp1"), "kubeadm [token] [create]"); n != 1 {
+		t.Errorf("%d tokens for two nodes", n)
+	}
+	s.fail("w2", "join", "")
+	s.play("join").refused("A join of w2 has failed half way")
+
+	if out, err := exec.CommandContext(t.Context(), "rm", s.root("w2")+"/etc/kubernetes/bootstrap-kubelet.conf").CombinedOutput(); err != nil { //nolint:gosec // our own root
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.calls("w1")
+	s.play("join").changed("w2")
+	if calls := s.calls("w1"); calls != "" {
+		t.Errorf("w1, which had joined, was asked for\n%s", calls)
+	}
+	s.calls("cp1")
+	s.calls("w2")
+	s.play("join").changed()
+	if calls := s.calls("cp1") + s.calls("w1") + s.calls("w2"); calls != "" {
+		t.Errorf("all had joined, and yet\n%s", calls)
+	}
+}
