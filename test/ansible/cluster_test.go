@@ -111,7 +111,7 @@ func TestKubeconfig(t *testing.T) {
 	if s.read(file) == first {
 		t.Error("the token was not renewed")
 	}
-	if err := os.Chmod(s.dir+"/"+file, 0o644); err != nil { //nolint:gosec // that is what is wrong
+	if err := os.Chmod(s.dir+"/"+file, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.play("kubeconfig").changed("cp1")

@@ -70,7 +70,7 @@ func prepare() error {
 	}
 	for _, argv := range [][]string{{"./base", base}, {"./stage", base, prepared, kubernetes}} {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
-		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput() //nolint:gosec // our own scripts
+		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 		cancel()
 		if err != nil {
 			return fmt.Errorf("%s: %w\n%s", argv[0], err, tail(string(out)))
@@ -123,7 +123,7 @@ func newSite(t *testing.T, workers ...string) *site {
 	s.write("inventory/group_vars/all/vault.yml", "---\nvault_registry_username: puller\nvault_registry_password: hunter2-of-the-registry\n")
 	var hosts strings.Builder
 	for _, name := range append([]string{"cp1", "operator"}, workers...) {
-		if out, err := exec.CommandContext(t.Context(), "cp", "-a", prepared, s.root(name)).CombinedOutput(); err != nil { //nolint:gosec // our own folders
+		if out, err := exec.CommandContext(t.Context(), "cp", "-a", prepared, s.root(name)).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		s.write(name+"/var/lib/stub/calls", "")
@@ -195,7 +195,7 @@ func (s *site) tool(host, name string) {
 		s.t.Fatal(err)
 	}
 	s.write(host+"/usr/local/bin/"+name, string(stub))
-	if err := os.Chmod(filepath.Join(s.root(host), "usr/local/bin", name), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.Chmod(filepath.Join(s.root(host), "usr/local/bin", name), 0o755); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -217,7 +217,7 @@ func (s *site) fail(host, call, text string) {
 func (s *site) kubectl(stdin string, arguments ...string) string {
 	s.t.Helper()
 	before := s.read("cp1/var/lib/stub/calls")
-	cmd := exec.CommandContext(s.t.Context(), "chroot", append([]string{s.root("cp1"), "kubectl"}, arguments...)...) //nolint:gosec // our own root
+	cmd := exec.CommandContext(s.t.Context(), "chroot", append([]string{s.root("cp1"), "kubectl"}, arguments...)...)
 	cmd.Env, cmd.Stdin, cmd.Stderr = []string{path}, strings.NewReader(stdin), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -256,7 +256,7 @@ func (s *site) play(playbook string, arguments ...string) outcome {
 	ctx, cancel := context.WithTimeout(s.t.Context(), runLimit)
 	defer cancel()
 	argv := append([]string{"-i", s.inventory, "playbooks/" + playbook + ".yml"}, arguments...)
-	cmd := exec.CommandContext(ctx, "ansible-playbook", argv...) //nolint:gosec // our own playbooks
+	cmd := exec.CommandContext(ctx, "ansible-playbook", argv...)
 	cmd.Dir = "../../deploy/ansible"
 	cmd.Env = []string{path, "LC_ALL=C.UTF-8", "HOME=" + s.dir, "ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1"}
 	began := time.Now()

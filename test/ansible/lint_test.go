@@ -13,7 +13,7 @@ const tree = "../../deploy/ansible"
 func tool(t *testing.T, name string, arguments ...string) {
 	t.Helper()
 	need(t)
-	cmd := exec.CommandContext(t.Context(), name, arguments...) //nolint:gosec // named above
+	cmd := exec.CommandContext(t.Context(), name, arguments...)
 	cmd.Dir = tree
 	cmd.Env = []string{path, "LC_ALL=C.UTF-8", "HOME=" + t.TempDir(), "NO_COLOR=1"}
 	if out, err := cmd.CombinedOutput(); err != nil {

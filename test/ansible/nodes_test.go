@@ -30,7 +30,7 @@ func TestSite(t *testing.T) {
 			t.Errorf("%s lacks %q:\n%s", file, want, got)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), "chroot", s.root("w1"), "dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Want}\n", //nolint:gosec // our own root
+	out, err := exec.CommandContext(t.Context(), "chroot", s.root("w1"), "dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Want}\n",
 		"kubelet", "kubeadm", "kubectl", "containerd", "chrony", "nfs-common").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -94,7 +94,7 @@ func TestJoin(t *testing.T) {
 	s.fail("w2", "join", "")
 	s.play("join").refused("A join of w2 has failed half way")
 
-	if out, err := exec.CommandContext(t.Context(), "rm", s.root("w2")+"/etc/kubernetes/bootstrap-kubelet.conf").CombinedOutput(); err != nil { //nolint:gosec // our own root
+	if out, err := exec.CommandContext(t.Context(), "rm", s.root("w2")+"/etc/kubernetes/bootstrap-kubelet.conf").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s.calls("w1")
