@@ -147,7 +147,8 @@ test-images: $(TOOLS)/.built ## build the images with buildah on stand-in bases,
 .PHONY: test-ansible
 test-ansible: $(TOOLS)/.built ## every playbook against small Debian roots, twice, and in check mode; Ansible's linters
 	@if scripts/ansible-tools; then \
-	  SECKILL_REQUIRE_ANSIBLE=1 $(TESTSUM) -tier ansible -- $(GOTEST) -count 1 -parallel 2 -timeout 40m ./test/ansible; \
+	  SECKILL_REQUIRE_ANSIBLE=1 $(TESTSUM) -tier ansible -- $(GOTEST) -count 1 -parallel 2 -timeout 40m ./test/ansible && \
+	  cat $(CACHE)/ansible/proved; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "ansible: 0 passed, 0 failed, 1 skipped (the whole tier: no Ansible)" | tee -a $(SUMMARY); fi
 

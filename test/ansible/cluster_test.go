@@ -9,8 +9,6 @@ import (
 func TestCoreDNS(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-
-	s.dry("coredns", []string{"cp1"})
 	s.play("coredns", "-e", `{"coredns_upstreams_servers": ["127.0.0.53"]}`).refused("127.0.0.53 is the node's own loopback")
 	s.play("coredns", "-e", `{"coredns_upstreams_servers": ["10.244.9.9:5353"]}`).refused("10.244.9.9:5353 lies within 10.244.0.0/16")
 	s.play("coredns", "-e", `{"coredns_upstreams_servers": ["ns.example.com"]}`).refused("'ns.example.com' does not appear to be an IPv4 or IPv6 address")
@@ -27,17 +25,16 @@ func TestCoreDNS(t *testing.T) {
 		t.Errorf("CoreDNS was restarted:\n%s", calls)
 	}
 
-	s.play("coredns").changed("cp1")
+	first, second := s.converge("coredns", []string{"cp1"})
 	if got := s.kubectl("", "--namespace", "kube-system", "get", "configmap", "coredns", "--output", "json"); !strings.Contains(got,
 		`    forward . 192.0.2.53 192.0.2.54 {\n       max_concurrent 1000\n    }\n    cache 30`) {
 		t.Error(got)
 	}
-	if calls := s.calls("cp1"); !strings.Contains(calls, "[rollout] [restart] [deployment/coredns]") || !strings.Contains(calls, "[rollout] [status] [deployment/coredns]") {
-		t.Errorf("CoreDNS was not restarted:\n%s", calls)
+	if !inOrder(first["cp1"], []string{"[rollout] [restart] [deployment/coredns]", "[rollout] [status] [deployment/coredns]"}) {
+		t.Errorf("CoreDNS was not restarted:\n%s", first["cp1"])
 	}
-	s.play("coredns").changed()
-	if calls := s.calls("cp1"); strings.Count(calls, "\n") != 1 {
-		t.Errorf("the second run did more than read:\n%s", calls)
+	if strings.Count(second["cp1"], "\n") != 1 {
+		t.Errorf("the second run did more than read:\n%s", second["cp1"])
 	}
 }
 
@@ -45,11 +42,11 @@ func TestRegistry(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 
-	s.dry("registry", []string{"cp1"})
 	s.fail("cp1", "kubectl-apply", "Error from server (Forbidden): secrets is forbidden")
 	s.play("registry").refused("The Secret seckill-dev/registry was not written: Error from server (Forbidden): secrets is forbidden")
 	s.fail("cp1", "kubectl-apply", "")
-	o := s.play("registry", "-vvv").changed("cp1")
+	s.converge("registry", []string{"cp1"})
+	o := s.play("registry", "-vvv", "-e", "registry_secret_password=hunter2-another").changed("cp1")
 	if strings.Contains(o.output, "hunter2") {
 		t.Error("the password was printed")
 	}
@@ -63,16 +60,12 @@ func TestRegistry(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, got)
 		}
 	}
-	s.play("registry").changed()
-	s.play("registry", "-e", "registry_secret_password=another").changed("cp1")
 }
 
 func TestKubeconfig(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	const file = "operator/root/.kube/seckill-dev-deployer"
-
-	s.dry("kubeconfig", []string{"cp1"})
 	s.play("kubeconfig").refused("There is no ServiceAccount deployer in the namespace seckill-dev")
 
 	s.kubectl("", "create", "namespace", "seckill-dev")
@@ -85,7 +78,7 @@ func TestKubeconfig(t *testing.T) {
 		t.Errorf("a kubeconfig was written all the same: %v", err)
 	}
 
-	o := s.play("kubeconfig", "-vvv").changed("cp1")
+	s.converge("kubeconfig", []string{"cp1"})
 	first := s.read(file)
 	if info, err := os.Stat(s.dir + "/" + file); err != nil || info.Mode() != 0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
@@ -95,19 +88,18 @@ func TestKubeconfig(t *testing.T) {
 			t.Errorf("no %s in\n%s", want, first)
 		}
 	}
+	if strings.Contains(first, "YWRtaW4=") {
+		t.Error("the administrator's key was handed out")
+	}
+
+	// An account that was made anew knows no token of the old one.
+	s.kubectl(account, "apply", "-f", "-")
+	o := s.play("kubeconfig", "-vvv").changed("cp1")
 	for _, never := range []string{"YWRtaW4=", "header."} {
 		if strings.Contains(o.output, never) {
 			t.Errorf("the output has %s", never)
 		}
 	}
-	if strings.Contains(first, "YWRtaW4=") {
-		t.Error("the administrator's key was handed out")
-	}
-	s.play("kubeconfig").changed()
-
-	// An account that was made anew knows no token of the old one.
-	s.kubectl(account, "apply", "-f", "-")
-	s.play("kubeconfig").changed("cp1")
 	if s.read(file) == first {
 		t.Error("the token was not renewed")
 	}
@@ -123,18 +115,25 @@ func TestPreflight(t *testing.T) {
 
 	s.play("preflight").refused("/usr/local/bin/seckill is not a program on cp1")
 	s.tool("cp1", "seckill")
-	s.dry("preflight", nil)
+	skip := []string{"-e", `{"preflight_run_arguments": ["--skip", "nfs"]}`}
+	s.dry("preflight", []string{"cp1"}, skip...)
 	if calls := s.calls("cp1"); calls != "" {
 		t.Errorf("check mode ran\n%s", calls)
 	}
-	s.play("preflight", "-e", `{"preflight_run_arguments": ["--skip", "nfs"]}`).changed()
-	if calls := s.calls("cp1"); calls != "seckill [preflight] [run] [--skip] [nfs]\n" {
-		t.Error(calls)
+	first, second := s.converge("preflight", []string{"cp1"}, skip...)
+	const want = "seckill [preflight] [run] [--plan] [/etc/seckill/preflight.yaml] [--skip] [nfs]\n"
+	if first["cp1"] != want || second["cp1"] != want {
+		t.Error(first["cp1"], second["cp1"])
+	}
+	if plan := s.read("cp1/etc/seckill/preflight.yaml"); !strings.Contains(plan, "- 192.0.2.53:53\n") {
+		t.Error(plan)
 	}
 	for code, want := range map[string]string{
 		"1": "The cluster is not fit for the platform", "2": "Preflight could not tell whether the cluster is fit", "9": "Preflight ended with exit code 9",
 	} {
 		s.fail("cp1", "preflight", code)
-		s.play("preflight").refused(want, "what preflight printed")
+		if o := s.play("preflight", "-vvv").refused(want, "what preflight printed"); strings.Contains(o.output, "key-of-the-agents") {
+			t.Error("the key was printed")
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -25,6 +27,8 @@ const (
 	path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	// runLimit is what one playbook may take on a busy machine.
 	runLimit = 10 * time.Minute
+	// cache is where the small Debian stays, and what was proved of each playbook.
+	cache = "../../.cache/ansible"
 	// kubernetes is the packages' version in the roots: the one that the role asks for.
 	kubernetes = "1.32.13-1.1"
 )
@@ -47,8 +51,11 @@ func run(m *testing.M) int {
 	code := 1
 	if err := prepare(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-	} else {
-		code = m.Run()
+	} else if code = m.Run(); code == 0 && flag.Lookup("test.run").Value.String() == "" {
+		if err := proofs.finish(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -64,7 +71,7 @@ func prepare() error {
 		return err
 	}
 	sum := sha256.Sum256(script)
-	base, err := filepath.Abs("../../.cache/ansible/base-" + hex.EncodeToString(sum[:8]))
+	base, err := filepath.Abs(filepath.Join(cache, "base-"+hex.EncodeToString(sum[:8])))
 	if err != nil {
 		return err
 	}
@@ -108,6 +115,7 @@ func need(t *testing.T) {
 type site struct {
 	t         *testing.T
 	dir       string
+	hosts     []string
 	inventory string
 }
 
@@ -115,14 +123,15 @@ type site struct {
 func newSite(t *testing.T, workers ...string) *site {
 	t.Helper()
 	need(t)
-	s := &site{t: t, dir: t.TempDir()}
+	s := &site{t: t, dir: t.TempDir(), hosts: append([]string{"cp1", "operator"}, workers...)}
 	s.inventory = filepath.Join(s.dir, "inventory")
 	if err := os.CopyFS(filepath.Join(s.inventory, "group_vars"), os.DirFS("../../deploy/ansible/inventories/dev/group_vars")); err != nil {
 		t.Fatal(err)
 	}
-	s.write("inventory/group_vars/all/vault.yml", "---\nvault_registry_username: puller\nvault_registry_password: hunter2-of-the-registry\n")
+	s.write("inventory/group_vars/all/vault.yml", "---\nvault_registry_username: puller\nvault_registry_password: hunter2-of-the-registry\n"+
+		"vault_preflight_key: key-of-the-agents\n")
 	var hosts strings.Builder
-	for _, name := range append([]string{"cp1", "operator"}, workers...) {
+	for _, name := range s.hosts {
 		if out, err := exec.CommandContext(t.Context(), "cp", "-a", prepared, s.root(name)).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
@@ -258,7 +267,7 @@ func (s *site) play(playbook string, arguments ...string) outcome {
 	argv := append([]string{"-i", s.inventory, "playbooks/" + playbook + ".yml"}, arguments...)
 	cmd := exec.CommandContext(ctx, "ansible-playbook", argv...)
 	cmd.Dir = "../../deploy/ansible"
-	cmd.Env = []string{path, "LC_ALL=C.UTF-8", "HOME=" + s.dir, "ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1"}
+	cmd.Env = []string{path, "LC_ALL=C.UTF-8", "HOME=" + s.dir, "ANSIBLE_PIPELINING=1", "ANSIBLE_NOCOLOR=1", "PYTHONDONTWRITEBYTECODE=1"}
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
 	o := outcome{t: s.t, name: playbook + " " + strings.Join(arguments, " "), output: string(out), recap: map[string]counts{}}
@@ -318,8 +327,8 @@ func (o outcome) refused(texts ...string) outcome {
 }
 
 // ephemeral is what a look at a machine leaves: caches of Python and apt, Ansible's own folder, and the
-// stubs' note of calls.
-var ephemeral = regexp.MustCompile(`/__pycache__|^/var/cache/apt/|^/tmp/|^/tmp$|^/var/lib/stub/calls$|^/var/lib/stub$|^/root/\.ansible`)
+// stubs' note of calls and of how long they are to be slow.
+var ephemeral = regexp.MustCompile(`/__pycache__|^/var/cache/apt/|^/tmp/|^/tmp$|^/var/lib/stub/(calls|fail/lag)$|^/var/lib/stub$|^/root/\.ansible`)
 
 // fingerprint tells the state of a host's files.
 func (s *site) fingerprint(host string) string {
@@ -355,18 +364,85 @@ func (s *site) fingerprint(host string) string {
 func (s *site) dry(playbook string, hosts []string, arguments ...string) outcome {
 	s.t.Helper()
 	before := map[string]string{}
-	names := append([]string{"cp1", "operator"}, hosts...)
-	for _, name := range names {
+	for _, name := range s.hosts {
 		before[name] = s.fingerprint(name)
 	}
 	o := s.play(playbook, append([]string{"--check"}, arguments...)...)
 	o.changed(hosts...)
-	for _, name := range names {
+	for _, name := range s.hosts {
 		if d := difference(before[name], s.fingerprint(name)); d != "" {
 			s.t.Errorf("%s: check mode changed %s:\n%s", playbook, name, d)
 		}
 	}
 	return o
+}
+
+// converge demands of a playbook all that it promises: check mode tells of changes on these hosts and makes
+// none, the run makes them, a second run makes none, and then check mode tells of none. What the hosts' stubs
+// were asked for in the first run and in the second is returned.
+func (s *site) converge(playbook string, hosts []string, arguments ...string) (first, second map[string]string) {
+	s.t.Helper()
+	began := time.Now()
+	s.dry(playbook, hosts, arguments...)
+	s.allCalls()
+	s.play(playbook, arguments...).changed(hosts...)
+	first = s.allCalls()
+	s.play(playbook, arguments...).changed()
+	second = s.allCalls()
+	s.dry(playbook, nil, arguments...)
+	s.allCalls()
+	if !s.t.Failed() {
+		proofs.note(playbook, fmt.Sprintf("check mode tells of changes on %v and makes none; run: changes on %v; second run: none; check mode tells of none (%.0f s)",
+			hosts, hosts, time.Since(began).Seconds()))
+	}
+	return first, second
+}
+
+// allCalls are the calls of every host, as of one.
+func (s *site) allCalls() map[string]string {
+	s.t.Helper()
+	all := map[string]string{}
+	for _, name := range s.hosts {
+		all[name] = s.calls(name)
+	}
+	return all
+}
+
+// proofs are what was found of each playbook.
+var proofs proved
+
+type proved struct {
+	mu    sync.Mutex
+	lines map[string]string
+}
+
+func (p *proved) note(playbook, line string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lines == nil {
+		p.lines = map[string]string{}
+	}
+	p.lines[playbook] = line
+}
+
+// finish leaves a line a playbook in the file proved, and is an error where one was not converged.
+func (p *proved) finish() error {
+	playbooks, err := filepath.Glob(tree + "/playbooks/*.yml")
+	if err != nil {
+		return err
+	}
+	var lines, lacking []string
+	for _, playbook := range playbooks {
+		name := strings.TrimSuffix(filepath.Base(playbook), ".yml")
+		if p.lines[name] == "" {
+			lacking = append(lacking, name)
+		}
+		lines = append(lines, fmt.Sprintf("%-10s %s\n", name, p.lines[name]))
+	}
+	if len(playbooks) == 0 || len(lacking) > 0 {
+		return fmt.Errorf("of %d playbooks these are not proved to converge: %v", len(playbooks), lacking)
+	}
+	return os.WriteFile(filepath.Join(cache, "proved"), []byte(strings.Join(lines, "")), 0o600)
 }
 
 // difference are the lines that only one of the two has.

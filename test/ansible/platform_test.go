@@ -36,21 +36,17 @@ func TestDeployAndRollback(t *testing.T) {
 
 	s.kubectl("", "create", "namespace", "seckill-dev")
 	s.secrets()
-	s.calls("cp1")
 	s.play("deploy", version("v1")...).changed("cp1")
 	if got := s.running(); got != "v1" {
 		t.Fatalf("%s runs", got)
 	}
-	s.play("deploy", version("v1")...).changed()
 	s.play("rollback").changed()
 	if calls := s.calls("operator"); strings.Contains(s.fingerprint("operator"), "seckill-deploy.") || !strings.Contains(calls, "kubectl [kustomize]") {
 		t.Errorf("the operator's machine: %s", calls)
 	}
 
-	s.dry("deploy", []string{"cp1"}, version("v2_Beta.1")...)
-	s.calls("cp1")
-	s.play("deploy", version("v2_Beta.1")...).changed("cp1")
-	calls := strings.Split(s.calls("cp1"), "\n")
+	first, _ := s.converge("deploy", []string{"cp1"}, version("v2_Beta.1")...)
+	calls := strings.Split(first["cp1"], "\n")
 	removed := slices.Index(calls, "kubectl [--namespace] [seckill-dev] [delete] [job] [migrate-v2-beta-1] [--ignore-not-found]")
 	asked := slices.Index(calls, "kubectl [--namespace] [seckill-dev] [get] [job] [migrate-v2-beta-1] [--output] [json]")
 	last := -1
@@ -67,14 +63,11 @@ func TestDeployAndRollback(t *testing.T) {
 	s.fail("cp1", "kubectl-rollout", "Error from server (Forbidden): deployments.apps is forbidden")
 	s.play("rollback").refused("deployments.apps is forbidden")
 	s.fail("cp1", "kubectl-rollout", "")
-	s.dry("rollback", []string{"cp1"})
-	s.play("rollback").changed("cp1")
+	// The cluster is slow to note what it was told: until then a changed Deployment looks like an unchanged one.
+	s.fail("cp1", "lag", "2")
+	s.converge("rollback", []string{"cp1"})
 	if got := s.running(); got != "v1" {
-		t.Fatalf("%s runs after the rollback", got)
-	}
-	s.play("rollback").changed()
-	if got := s.running(); got != "v1" {
-		t.Fatalf("%s runs after the second rollback", got)
+		t.Fatalf("%s runs after the rollback and a second one", got)
 	}
 }
 

@@ -26,8 +26,18 @@ def steps_back(objects, record):
     return steps
 
 
+def unsettled(objects):
+    """The names of the Deployments of which the cluster has not noted what it was told last: until then
+    they have the revision of before."""
+    return [
+        item["metadata"]["name"]
+        for item in objects
+        if item["kind"] == "Deployment" and item.get("status", {}).get("observedGeneration") != item["metadata"]["generation"]
+    ]
+
+
 class FilterModule:
     """What Ansible looks for."""
 
     def filters(self):
-        return {"steps_back": steps_back}
+        return {"steps_back": steps_back, "unsettled": unsettled}
