@@ -125,7 +125,7 @@ lint-delivery: ## shellcheck, the Dockerfile, the Jenkinsfile
 	@scripts/delivery-tools
 	shellcheck -x -P SCRIPTDIR deploy/ci/*.sh scripts/delivery-tools
 	$(CI_TOOLS)/dockerfile-utils lint deploy/docker/Dockerfile
-	$(CI_TOOLS)/dockerfilelint --config deploy/docker/.dockerfilelintrc deploy/docker/Dockerfile
+	$(CI_TOOLS)/dockerfilelint deploy/docker/Dockerfile
 	$(CI_TOOLS)/npm-groovy-lint --noserver --failon info --config .groovylintrc.json Jenkinsfile
 
 .PHONY: test-ci
