@@ -26,7 +26,10 @@ for name in "$@"; do
     tag=$(image "$name" "$version")
   fi
   say "building $tag"
+  # The labels once more: podman and buildah tell layers apart by a LABEL's text in the Dockerfile, where the
+  # arguments are not put in yet, and would take those of an earlier version from their cache.
   # shellcheck disable=SC2086 # a word an argument
   "$builder" build --file "$root/deploy/docker/Dockerfile" --target "$name" --tag "$tag" \
-    --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" ${BUILD_ARGS:-} "$root"
+    --build-arg "VERSION=$version" --build-arg "COMMIT=$commit" \
+    --label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.revision=$commit" ${BUILD_ARGS:-} "$root"
 done

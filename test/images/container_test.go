@@ -67,20 +67,20 @@ func (w *tee) Write(p []byte) (int, error) {
 	return w.a.Write(p)
 }
 
-// builder is buildah with a store of its own below .cache, so that a second run builds only what changed.
-type builder struct {
-	dir string
-	env []string
-}
+// builder is buildah with a store of its own, which is gone when the test ends: images are copied for each
+// layer, so that it grows by the half of a gigabyte a run. What Go has compiled stays below .cache.
+type builder struct{ env []string }
 
 var from = regexp.MustCompile(`(?m)^FROM (\S+@sha256:\S+) AS (\S+)$`)
 
 // newBuilder makes the stand-ins for the bases.
 func newBuilder(t *testing.T) *builder {
 	t.Helper()
-	dir, err := filepath.Abs(filepath.Join(root, ".cache/images"))
+	dir := t.TempDir()
+	// Here buildah has its folders for --mount=type=cache.
+	kept, err := filepath.Abs(filepath.Join(root, ".cache/images"))
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(dir, "tmp"), 0o700)
+		err = os.MkdirAll(kept, 0o700)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "storage.conf"), fmt.Appendf(nil,
@@ -89,8 +89,8 @@ func newBuilder(t *testing.T) *builder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &builder{dir: dir, env: append(os.Environ(),
-		"CONTAINERS_STORAGE_CONF="+dir+"/storage.conf", "BUILDAH_ISOLATION=chroot", "TMPDIR="+dir+"/tmp")}
+	b := &builder{env: append(os.Environ(),
+		"CONTAINERS_STORAGE_CONF="+dir+"/storage.conf", "BUILDAH_ISOLATION=chroot", "TMPDIR="+kept)}
 
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
@@ -146,10 +146,11 @@ func (b *builder) buildah(t *testing.T, args ...string) string {
 	return strings.TrimSpace(output(t, cmd))
 }
 
-// build makes the images by the pipeline's own script. The machine's Go and its modules are mounted: as files
-// of the stand-in they would be copied for each layer.
-func (b *builder) build(t *testing.T, commit string) {
+// build makes the images of a version, all or those named, by the pipeline's own script. The machine's Go and its
+// modules are mounted: as files of the stand-in they would be copied for each layer.
+func (b *builder) build(t *testing.T, version, commit string, names ...string) {
 	t.Helper()
+	began := time.Now()
 	goenv := strings.Split(output(t, exec.CommandContext(t.Context(), "go", "env", "GOROOT", "GOMODCACHE")), "\n")
 	download := exec.CommandContext(t.Context(), "go", "mod", "download")
 	download.Dir = root
@@ -170,9 +171,10 @@ func (b *builder) build(t *testing.T, commit string) {
 	for i, standIn := range []string{"go", "run"} {
 		args = append(args, "--build-context", bases[i][1]+"=container-image://localhost/stand-in-"+standIn)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "deploy/ci/images.sh"), version)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(root, "deploy/ci/images.sh"), append([]string{version}, names...)...)
 	cmd.Env = append(b.env, "BUILDER=buildah", "REGISTRY="+registry, "COMMIT="+commit, "BUILD_ARGS="+strings.Join(args, " "))
 	output(t, cmd)
+	t.Logf("%s built after %s", version, time.Since(began).Round(time.Second))
 }
 
 // config is what an image says about itself.
@@ -191,15 +193,21 @@ type image struct {
 	root   string
 }
 
-// mount makes a container's files of an image, until the test ends.
-func (b *builder) mount(t *testing.T, name string) *image {
+// inspect reads what an image says about itself.
+func (b *builder) inspect(t *testing.T, ref string) *image {
 	t.Helper()
-	ref := registry + "/seckill/" + name + ":" + version
 	var inspected struct{ OCIv1 image }
 	if err := json.Unmarshal([]byte(b.buildah(t, "inspect", "--type", "image", ref)), &inspected); err != nil {
 		t.Fatal(err)
 	}
-	i := &inspected.OCIv1
+	return &inspected.OCIv1
+}
+
+// mount makes a container's files of an image, until the test ends.
+func (b *builder) mount(t *testing.T, name string) *image {
+	t.Helper()
+	ref := reference(name, version)
+	i := b.inspect(t, ref)
 	id := b.buildah(t, "from", "--pull-never", ref)
 	t.Cleanup(func() {
 		cmd := exec.Command("buildah", "rm", id)

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/seckill-go/seckill/internal/testservers"
 )
@@ -43,9 +42,7 @@ func TestImages(t *testing.T) {
 	needTools(t)
 	b := newBuilder(t)
 	commit := strings.TrimSpace(output(t, exec.CommandContext(t.Context(), "git", "-C", root, "rev-parse", "HEAD")))
-	began := time.Now()
-	b.build(t, commit)
-	t.Logf("built after %s", time.Since(began).Round(time.Second))
+	b.build(t, version, commit)
 
 	images := map[string]*image{}
 	for name := range names {
@@ -53,8 +50,12 @@ func TestImages(t *testing.T) {
 	}
 	t.Run("Labels", func(t *testing.T) {
 		for name, i := range images {
-			checkConfig(t, name, i.Config, commit)
+			checkConfig(t, name, i.Config, version, commit)
 		}
+		// Of a later commit, with the layers of the one before at hand.
+		later := strings.Repeat("0123456789", 4)
+		b.build(t, "v0.0.1-images", later, "api")
+		checkConfig(t, "api", b.inspect(t, reference("api", "v0.0.1-images")).Config, "v0.0.1-images", later)
 	})
 	t.Run("Files", func(t *testing.T) {
 		for name, i := range images {
@@ -65,7 +66,10 @@ func TestImages(t *testing.T) {
 	t.Run("Purchase", func(t *testing.T) { buy(t, images) })
 }
 
-func checkConfig(t *testing.T, name string, c config, commit string) {
+// reference is an image's name in the store.
+func reference(name, version string) string { return registry + "/seckill/" + name + ":" + version }
+
+func checkConfig(t *testing.T, name string, c config, version, commit string) {
 	t.Helper()
 	for label, want := range map[string]string{
 		"version": version, "revision": commit, "source": "https://github.com/seckill-go/seckill", "licenses": "Apache-2.0",
