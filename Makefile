@@ -121,9 +121,9 @@ kube-rules: ## write the PrometheusRules of deploy/k8s from the rules
 CI_TOOLS := $(CACHE)/ci-tools/node_modules/.bin
 
 .PHONY: lint-delivery
-lint-delivery: ## shellcheck, the Dockerfile, the Jenkinsfile
+lint-delivery: ## every shell script, the Dockerfile, the Jenkinsfile
 	@scripts/delivery-tools
-	shellcheck -x -P SCRIPTDIR deploy/ci/*.sh scripts/delivery-tools
+	shellcheck -x -P SCRIPTDIR $$(git grep -lE '^#!.*[/ ](ba)?sh$$')
 	$(CI_TOOLS)/dockerfile-utils lint deploy/docker/Dockerfile
 	$(CI_TOOLS)/dockerfilelint deploy/docker/Dockerfile
 	$(CI_TOOLS)/npm-groovy-lint --noserver --failon info --config .groovylintrc.json Jenkinsfile
