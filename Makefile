@@ -40,14 +40,19 @@ build: ## bin/seckill and the four services
 IMAGES := api user product order seckill
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT = $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+# docker, podman or buildah.
 DOCKER ?= docker
+# Host and path before seckill/SERVICE; none as docker-compose.yml has the images.
+REGISTRY ?= -
 
 .PHONY: images
-images: ## the images seckill/SERVICE:VERSION, with Docker (VERSION=v1.2.3, DOCKER=podman)
-	for image in $(IMAGES); do \
-	  $(DOCKER) build --file deploy/docker/Dockerfile --target $$image --tag seckill/$$image:$(VERSION) \
-	    --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .; \
-	done
+images: ## the images seckill/SERVICE:VERSION (VERSION=v1.2.3, REGISTRY=registry.example.com, DOCKER=podman)
+	@REGISTRY=$(REGISTRY) BUILDER=$(DOCKER) COMMIT=$(COMMIT) deploy/ci/images.sh $(VERSION) $(IMAGES)
+
+.PHONY: push
+push: ## push them (REGISTRY=registry.example.com VERSION=v1.2.3); docs/delivery.md
+	@[ "$(REGISTRY)" != - ] || { echo "where to? make push REGISTRY=registry.example.com"; exit 2; }
+	@REGISTRY=$(REGISTRY) BUILDER=$(DOCKER) deploy/ci/push.sh $(VERSION) $(IMAGES)
 
 .PHONY: compose-check
 compose-check: $(TOOLS)/.built ## docker-compose.yml against the specification and its own rules
@@ -72,6 +77,8 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 	go vet -tags $(TAGS) ./...
 	go -C tools vet ./...
 	go -C test/compose vet ./...
+	go -C test/kube vet ./...
+	go -C test/kube vet ./...
 	$(LINT)/golangci-lint run ./...
 
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
@@ -98,9 +105,56 @@ test-deploy: $(TOOLS)/.built ## docker-compose.yml, the Dockerfile, what Prometh
 	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	$(TESTSUM) -tier deploy -dir test/compose -- ./...
 
+# Without the control plane the rest still runs; on a build server that is not enough. Building it takes some
+# 12 CPU minutes, once for each version (scripts/kube).
+.PHONY: test-kube
+test-kube: $(TOOLS)/.built ## deploy/k8s: kustomize, strict decoding, its rules, a control plane with simulated nodes
+	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	if scripts/kube build; then export SECKILL_REQUIRE_KUBE=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier kube -dir test/kube -- -vet=off -timeout 20m ./...
+
+.PHONY: kube-rules
+kube-rules: ## write the PrometheusRules of deploy/k8s from the rules
+	go -C test/kube test -run PrometheusRulesAreCurrent -count 1 . -update
+
+# What tools/ci pins is fetched once, into .cache/ci-tools.
+CI_TOOLS := $(CACHE)/ci-tools/node_modules/.bin
+
+.PHONY: lint-delivery
+lint-delivery: ## every shell script, the Dockerfile, the Jenkinsfile
+	@scripts/delivery-tools
+	shellcheck -x -P SCRIPTDIR $$(git grep -lE '^#!.*[/ ](ba)?sh$$')
+	$(CI_TOOLS)/dockerfile-utils lint deploy/docker/Dockerfile
+	$(CI_TOOLS)/dockerfilelint deploy/docker/Dockerfile
+	$(CI_TOOLS)/npm-groovy-lint --noserver --failon info --config .groovylintrc.json Jenkinsfile
+
+.PHONY: test-ci
+test-ci: $(TOOLS)/.built ## the scripts of deploy/ci against programs that are not there
+	$(TESTSUM) -tier ci -- $(GOTEST) ./test/ci
+
+.PHONY: test-jenkins
+test-jenkins: $(TOOLS)/.built ## the Jenkinsfile stage by stage, and what a broken one would do
+	@if scripts/delivery-tools; then export SECKILL_REQUIRE_DELIVERY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier jenkins -- $(GOTEST) ./test/jenkins
+
+.PHONY: test-images
+test-images: $(TOOLS)/.built ## build the images with buildah on stand-in bases, run them read-only, buy from them
+	@if scripts/servers && scripts/delivery-tools; then export SECKILL_REQUIRE_DELIVERY_TOOLS=1 SECKILL_REQUIRE_SERVERS=1; \
+	elif [ "$${CI:-}" = true ]; then exit 1; fi; \
+	$(TESTSUM) -tier images -- $(GOTEST) -timeout 40m ./test/images
+
+# A chroot takes root, so that not everybody can run it.
+.PHONY: test-ansible
+test-ansible: $(TOOLS)/.built ## every playbook against small Debian roots, twice, and in check mode; Ansible's linters
+	@if scripts/ansible-tools; then \
+	  SECKILL_REQUIRE_ANSIBLE=1 $(TESTSUM) -tier ansible -- $(GOTEST) -count 1 -parallel 2 -timeout 40m ./test/ansible && \
+	  cat $(CACHE)/ansible/proved; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "ansible: 0 passed, 0 failed, 1 skipped (the whole tier: no Ansible)" | tee -a $(SUMMARY); fi
+
 .PHONY: test-unit
-test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(bench$$|e2e|chaos|stack)|/orderproof|/internal/(registry|testservers)$$')
+test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector (COVERPROFILE=FILE)
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $(if $(COVERPROFILE),-coverprofile=$(COVERPROFILE)) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(ansible$$|bench$$|e2e|chaos|stack|ci$$|images$$|jenkins$$)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.

@@ -12,6 +12,9 @@ import (
 // -ldflags "-X github.com/seckill-go/seckill/internal/buildinfo.version=v1.2.3".
 var version string
 
+// commit is set in the same way where the build does not see the repository, as in an image.
+var commit string
+
 // Version is the linker's version, or the commit that the binary was built from, or "devel".
 func Version() string {
 	if version != "" {
@@ -20,8 +23,12 @@ func Version() string {
 	return cmp.Or(Commit(), "devel")
 }
 
-// Commit is the commit that the binary was built from, with "+changes" where the tree had some, or "".
+// Commit is the commit that the binary was built from, in 12 digits, with "+changes" where the build saw
+// a tree that had some, or "".
 func Commit() string {
+	if commit != "" {
+		return commit[:min(12, len(commit))]
+	}
 	revision, modified := "", ""
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
@@ -39,7 +46,8 @@ func Commit() string {
 	return revision + modified
 }
 
-// Line is the program's name, version, Go version and platform, for people.
+// Line is the program's name, version, commit, Go version and platform, for people.
 func Line(program string) string {
-	return fmt.Sprintf("%s %s %s %s/%s", program, Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return fmt.Sprintf("%s %s (commit %s) %s %s/%s",
+		program, Version(), cmp.Or(Commit(), "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
