@@ -1,0 +1,69 @@
+// Package dial connects an agent to the targets of a plan and to nothing else, whatever a server that it
+// talks to tells it to call.
+package dial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+)
+
+// ErrOutside is an address that the plan does not name, or that no plan may.
+var ErrOutside = errors.New("the address is outside of the plan")
+
+// Dialer dials the host:port that it was made for. It is safe for concurrent use.
+type Dialer struct {
+	allowed map[string]bool
+	dialer  net.Dialer
+
+	mu      sync.Mutex
+	refused []string
+}
+
+// To makes a Dialer for targets, each host:port as it will be dialled.
+func To(targets ...string) *Dialer {
+	d := &Dialer{allowed: make(map[string]bool, len(targets))}
+	for _, t := range targets {
+		d.allowed[t] = true
+	}
+	d.dialer.Control = func(_, address string, _ syscall.RawConn) error { return Permitted(address) }
+	return d
+}
+
+// DialContext connects; ErrOutside for any other address.
+func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if !d.allowed[address] {
+		d.mu.Lock()
+		if len(d.refused) < 16 {
+			d.refused = append(d.refused, address)
+		}
+		d.mu.Unlock()
+		return nil, fmt.Errorf("%w: %s", ErrOutside, address)
+	}
+	return d.dialer.DialContext(ctx, network, address)
+}
+
+// Refused are addresses that were asked for and not called, the first 16.
+func (d *Dialer) Refused() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.refused...)
+}
+
+// Permitted refuses addresses (ip:port) that no target of a platform has: link-local ones, under which
+// clouds serve credentials, multicast, and the unspecified one.
+func Permitted(address string) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %q", ErrOutside, address)
+	}
+	ip := at.Addr().Unmap()
+	if ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
+		return fmt.Errorf("%w: %s is of a kind that is never called", ErrOutside, ip)
+	}
+	return nil
+}
