@@ -23,18 +23,18 @@ type Plan struct {
 	// Limit bounds one check on one node.
 	Limit time.Duration `json:",default=20s"`
 	// Agents say where the agents are.
-	Agents  AgentsPlan  `json:",optional"`
-	Storage StoragePlan `json:",optional"`
-	Write   WritePlan   `json:",optional"`
-	Reach   ReachPlan   `json:",optional"`
-	Ingress IngressPlan `json:",optional"`
-	DNS     DNSPlan     `json:",optional"`
-	MySQL   MySQLPlan   `json:",optional"`
-	Redis   RedisPlan   `json:",optional"`
-	Kafka   KafkaPlan   `json:",optional"`
-	Nacos   NacosPlan   `json:",optional"`
-	Zipkin  ZipkinPlan  `json:",optional"`
-	Node    NodePlan    `json:",optional"`
+	Agents  AgentsPlan
+	Storage StoragePlan
+	Write   WritePlan
+	Reach   ReachPlan
+	Ingress IngressPlan
+	DNS     DNSPlan
+	MySQL   MySQLPlan
+	Redis   RedisPlan
+	Kafka   KafkaPlan
+	Nacos   NacosPlan
+	Zipkin  ZipkinPlan
+	Node    NodePlan
 }
 
 // AgentsPlan finds the agents: by addresses, or by a name that has one address an agent, as a headless
@@ -287,4 +287,46 @@ func folders(name string, all []string) error {
 		}
 	}
 	return nil
+}
+
+// Wants tells whether the plan has something for the check to look at.
+func (p Plan) Wants(check string) bool {
+	switch check {
+	case CheckAgents, CheckNode, CheckStorage, CheckReach:
+		return true
+	case CheckWrite:
+		return len(p.Write.Volumes) > 0
+	case CheckDNS:
+		return len(p.DNS.Cluster)+len(p.DNS.Outside) > 0
+	case CheckIngress:
+		return p.Ingress.Host != ""
+	case CheckMySQL:
+		return p.MySQL.DSN != ""
+	case CheckRedis:
+		return p.Redis.Addr != ""
+	case CheckKafka:
+		return len(p.Kafka.Brokers) > 0
+	case CheckNacos:
+		return len(p.Nacos.Servers) > 0
+	case CheckZipkin:
+		return p.Zipkin.Addr != ""
+	}
+	return false
+}
+
+// For is the plan without the secrets that the check does not need.
+func (p Plan) For(check string) Plan {
+	if check != CheckMySQL {
+		p.MySQL.DSN = ""
+	}
+	if check != CheckRedis {
+		p.Redis.Username, p.Redis.Password = "", ""
+	}
+	if check != CheckKafka {
+		p.Kafka.Username, p.Kafka.Password = "", ""
+	}
+	if check != CheckNacos {
+		p.Nacos.Username, p.Nacos.Password = "", ""
+	}
+	return p
 }

@@ -36,6 +36,8 @@ type Check func(ctx context.Context, t preflight.Task) preflight.Answer
 type Options struct {
 	// Node is the name under which it reports.
 	Node string
+	// Host is what the ports of an offer are opened on, as that of its HTTP port; "" is every address.
+	Host string
 	// Key is shared with the runner; see seal.MinKey.
 	Key string
 	// Checks are what it can do, by name.
@@ -71,7 +73,7 @@ func New(opt Options) (*Agent, error) {
 		opt: opt, boot: hex.EncodeToString(id[:]), sealer: s, guard: seal.NewGuard(s, opt.Now),
 		mux: http.NewServeMux(), slots: make(chan struct{}, atOnce),
 	}
-	a.offers.node = opt.Node
+	a.offers.node, a.offers.address = opt.Node, opt.Host
 	a.mux.HandleFunc("GET "+preflight.HelloPath, a.hello)
 	a.mux.HandleFunc("GET "+preflight.ValuePath, a.offers.value)
 	a.mux.HandleFunc("POST "+preflight.RunPath, sealed(a, a.run))

@@ -2,10 +2,10 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +18,8 @@ const acceptPause = 10 * time.Millisecond
 
 // offers is what the agent holds ready for one run at a time: raw TCP ports and the ingress' value.
 type offers struct {
-	node string
+	// node names the agent in banners, address is what it listens on.
+	node, address string
 
 	mu        sync.Mutex
 	closed    bool
@@ -44,7 +45,7 @@ func (o *offers) open(want preflight.Offer) (preflight.Offered, error) {
 	o.run, o.host, o.secret = want.Run, want.Host, want.Value
 	out := preflight.Offered{Ports: []int{}, Failed: map[int]string{}}
 	for _, port := range want.Ports {
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		l, err := net.Listen("tcp", net.JoinHostPort(o.address, strconv.Itoa(port)))
 		if err != nil {
 			out.Failed[port] = err.Error()
 			continue

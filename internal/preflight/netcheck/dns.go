@@ -1,0 +1,167 @@
+package netcheck
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+	"github.com/seckill-go/seckill/internal/preflight"
+	"github.com/seckill-go/seckill/internal/preflight/dial"
+)
+
+// DNS asks every server of resolv.conf for the plan's names, and every upstream of the plan for those
+// outside, each by itself: a resolver that tries the next server hides one that is dead.
+func (n *Network) DNS(ctx context.Context, t preflight.Task) (a preflight.Answer) {
+	p := t.Plan.DNS
+	names := slices.Concat(p.Cluster, p.Outside)
+	cfg, own, err := n.servers()
+	if err != nil || len(own) == 0 {
+		a.Add("dns-config", n.ResolvConf, "it names no server: %v", err)
+		return a
+	}
+	type ask struct {
+		server string
+		names  []string
+		search *dns.ClientConfig
+	}
+	asks := make([]ask, 0, len(own)+len(p.Upstreams))
+	for _, s := range own {
+		asks = append(asks, ask{s, names, cfg})
+	}
+	for _, s := range p.Upstreams {
+		if !slices.Contains(own, s) {
+			asks = append(asks, ask{s, p.Outside, nil})
+		}
+	}
+	answers := make([]preflight.Answer, len(asks))
+	var work sync.WaitGroup
+	for i, q := range asks {
+		work.Go(func() { answers[i] = server(ctx, q.server, q.names, q.search, p) })
+	}
+	work.Wait()
+	// A name that no server of the node knows is the name's fault, and not each server's.
+	for _, name := range names {
+		unknown := 0
+		for i := range own {
+			if slices.ContainsFunc(answers[i].Findings, func(f preflight.Finding) bool { return f.ID == "dns-name" && f.Target == name }) {
+				unknown++
+			}
+		}
+		if unknown == 0 || unknown == len(own) {
+			continue
+		}
+		for i := range own {
+			for j, f := range answers[i].Findings {
+				if f.ID == "dns-name" && f.Target == name {
+					var b preflight.Answer
+					b.Add("dns-upstream-answer", own[i], "%s: %s; others know it", name, f.Detail)
+					answers[i].Findings[j] = b.Findings[0]
+				}
+			}
+		}
+	}
+	for _, one := range answers {
+		a.Findings = append(a.Findings, one.Findings...)
+	}
+	return a
+}
+
+// server asks one server for every name; one that is silent is blamed once.
+func server(ctx context.Context, at string, names []string, search *dns.ClientConfig, p preflight.DNSPlan) (a preflight.Answer) {
+	for _, name := range names {
+		candidates := []string{dns.Fqdn(name)}
+		if search != nil {
+			candidates = search.NameList(name)
+		}
+		var found []string
+		last := ""
+		for _, fqdn := range candidates {
+			ips, rcode, err := Ask(ctx, at, fqdn, p)
+			if err != nil {
+				a.Add("dns-upstream", at, "asked for %s: %s", name, why(err))
+				return a
+			}
+			if len(ips) > 0 {
+				found = ips
+				break
+			}
+			last = dns.RcodeToString[rcode]
+			if rcode != dns.RcodeSuccess && rcode != dns.RcodeNameError {
+				a.Add("dns-upstream-answer", at, "asked for %s: %s", name, last)
+				return a
+			}
+		}
+		switch {
+		case len(found) > 0:
+			a.Pass(preflight.CheckDNS, at, "%s is %s", name, strings.Join(found, ", "))
+		case search == nil:
+			a.Add("dns-upstream-answer", at, "asked for %s: no address (%s)", name, last)
+		default:
+			f := a.Add("dns-name", name, "no address (%s)", last)
+			f.Remedy = fmt.Sprintf("look for %s in CoreDNS, and at the search list of %s", name, at)
+		}
+	}
+	return a
+}
+
+// Ask asks one server (host:port) for the A and AAAA records of a full name, and again over TCP where
+// the answer was cut. Each question is asked twice at most, since UDP may lose one. rcode is of the
+// last answer; the error is that there was none.
+func Ask(ctx context.Context, server, fqdn string, p preflight.DNSPlan) (ips []string, rcode int, err error) {
+	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		res, err := exchange(ctx, server, fqdn, kind, p)
+		if err != nil {
+			return nil, 0, err
+		}
+		if rcode = res.Rcode; rcode == dns.RcodeNameError {
+			break
+		}
+		for _, rr := range res.Answer {
+			switch r := rr.(type) {
+			case *dns.A:
+				ips = append(ips, r.A.String())
+			case *dns.AAAA:
+				ips = append(ips, r.AAAA.String())
+			}
+		}
+	}
+	slices.Sort(ips)
+	return ips, rcode, nil
+}
+
+func exchange(ctx context.Context, server, fqdn string, kind uint16, p preflight.DNSPlan) (*dns.Msg, error) {
+	q := new(dns.Msg).SetQuestion(fqdn, kind)
+	var last error
+	for _, network := range []string{"udp", "udp", "tcp"} {
+		res, err := exchangeOnce(ctx, network, server, q, p)
+		if err == nil && !(res.Truncated && network == "udp") {
+			return res, nil
+		}
+		if err != nil {
+			last = err
+			if network == "udp" {
+				continue
+			}
+			break
+		}
+		res, err = exchangeOnce(ctx, "tcp", server, q, p)
+		return res, err
+	}
+	return nil, last
+}
+
+func exchangeOnce(ctx context.Context, network, server string, q *dns.Msg, p preflight.DNSPlan) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	conn, err := dial.To(server).DialContext(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close() }()
+	c := &dns.Client{Net: network, Timeout: p.Timeout}
+	res, _, err := c.ExchangeWithConnContext(ctx, q, &dns.Conn{Conn: conn})
+	return res, err
+}
