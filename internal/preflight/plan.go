@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -119,7 +120,8 @@ type MySQLPlan struct {
 	// DSN is a go-sql-driver DSN over tcp.
 	DSN string         `json:",env=SECKILL_MYSQL_DSN,optional"`
 	TLS tlsconf.Config `json:",optional"`
-	// Statement is run in a read-only transaction that is rolled back; none when it is empty.
+	// Statement, a SELECT, SHOW or WITH, is run in a read-only transaction that is rolled back; none when
+	// it is empty. Others are refused: MariaDB carries out a CREATE even there.
 	Statement string `json:",optional"`
 	// MaxClockApart is how far the server's clock may be from the node's.
 	MaxClockApart time.Duration `json:",default=2s"`
@@ -202,7 +204,7 @@ func (p Plan) Check() error {
 		addresses("Agents.Addresses", p.Agents.Addresses...), addresses("Agents.Name", p.Agents.Name),
 		between("Agents.Expect", p.Agents.Expect, 0, 10000),
 		p.Storage.check(), p.Write.check(), p.Reach.check(), p.Ingress.check(), p.DNS.check(),
-		addresses("Redis.Addr", p.Redis.Addr), addresses("Kafka.Brokers", p.Kafka.Brokers...),
+		p.MySQL.check(), addresses("Redis.Addr", p.Redis.Addr), addresses("Kafka.Brokers", p.Kafka.Brokers...),
 		addresses("Nacos.Servers", p.Nacos.Servers...), addresses("Zipkin.Addr", p.Zipkin.Addr),
 		ports("Node.FreePorts", p.Node.FreePorts),
 	)
@@ -243,6 +245,19 @@ func (p DNSPlan) check() error {
 		addresses("DNS.Upstreams", p.Upstreams...),
 		between("DNS.Timeout", int64(p.Timeout), int64(time.Millisecond), int64(MaxLimit)),
 	)
+}
+
+// reading begins with a word after which nothing is defined, and writes no file.
+var (
+	reading = regexp.MustCompile(`(?is)^\s*(SELECT|SHOW|WITH)\b`)
+	filing  = regexp.MustCompile(`(?is)\bINTO\b.*\b(OUTFILE|DUMPFILE)\b`)
+)
+
+func (p MySQLPlan) check() error {
+	if p.Statement != "" && (!reading.MatchString(p.Statement) || filing.MatchString(p.Statement)) {
+		return errors.New("plan: MySQL.Statement is no SELECT, SHOW or WITH that only reads")
+	}
+	return nil
 }
 
 func between[T int | int64](name string, v, low, high T) error {

@@ -6,11 +6,20 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/seckill-go/seckill/internal/preflight"
 	"github.com/seckill-go/seckill/internal/preflight/dial"
 )
+
+// silent keeps go-redis from printing what is in the answer.
+type silent struct{}
+
+// Printf implements go-redis' logger.
+func (silent) Printf(context.Context, string, ...any) {}
+
+var quiet = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
 
 // Redis looks at the version, the role and the settings on which the sales depend.
 func Redis(ctx context.Context, t preflight.Task) (a preflight.Answer) {
@@ -20,6 +29,7 @@ func Redis(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 		a.Add("check-failed", p.Addr, "Redis TLS: %v", err)
 		return a
 	}
+	quiet()
 	only := dial.To(p.Addr)
 	client := redis.NewClient(&redis.Options{
 		Addr: p.Addr, Username: p.Username, Password: p.Password, MaxRetries: -1, PoolSize: 1,
