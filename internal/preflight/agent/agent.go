@@ -98,7 +98,9 @@ func (a *Agent) Serve(ctx context.Context, l net.Listener) error {
 	case err = <-ended:
 	case <-ctx.Done():
 		_ = s.Close() // the checks under way end with their requests
-		<-ended
+		if why := <-ended; !errors.Is(why, http.ErrServerClosed) {
+			err = why
+		}
 	}
 	a.Close()
 	return err
@@ -224,11 +226,11 @@ func (a *Agent) guarded(ctx context.Context, check Check, t preflight.Task) (ans
 	return check(ctx, t)
 }
 
-func (a *Agent) offer(_ context.Context, o preflight.Offer) (preflight.Offered, error) {
+func (a *Agent) offer(ctx context.Context, o preflight.Offer) (preflight.Offered, error) {
 	if err := o.Valid(); err != nil {
 		return preflight.Offered{}, err
 	}
-	return a.offers.open(o)
+	return a.offers.open(ctx, o)
 }
 
 func (a *Agent) release(_ context.Context, o preflight.Offer) (preflight.Offered, error) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -32,7 +33,7 @@ type offers struct {
 }
 
 // open replaces what the same run had. Another run's offer stands until it is released or expires.
-func (o *offers) open(want preflight.Offer) (preflight.Offered, error) {
+func (o *offers) open(ctx context.Context, want preflight.Offer) (preflight.Offered, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.closed {
@@ -45,7 +46,7 @@ func (o *offers) open(want preflight.Offer) (preflight.Offered, error) {
 	o.run, o.host, o.secret = want.Run, want.Host, want.Value
 	out := preflight.Offered{Ports: []int{}, Failed: map[int]string{}}
 	for _, port := range want.Ports {
-		l, err := net.Listen("tcp", net.JoinHostPort(o.address, strconv.Itoa(port)))
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(o.address, strconv.Itoa(port)))
 		if err != nil {
 			out.Failed[port] = err.Error()
 			continue
