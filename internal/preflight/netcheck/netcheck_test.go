@@ -273,3 +273,18 @@ func TestReachTellsAStranger(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was not tried for want of time is nobody's fault.
+func TestReachBlamesNobodyForTheLimit(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	it := preflight.Task{
+		Run:   "r",
+		Peers: []preflight.Peer{{Node: "n2", Boot: "b", Address: "127.0.0.1:1"}},
+		Plan:  preflight.Plan{Reach: preflight.ReachPlan{Probes: 5, Timeout: time.Second}},
+	}
+	a := (&Network{}).Reach(ctx, it)
+	if len(a.Links) != 0 || blamed(a) != "check-late reach" {
+		t.Errorf("%+v", a)
+	}
+}

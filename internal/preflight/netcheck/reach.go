@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -68,16 +69,21 @@ func (n *Network) Reach(ctx context.Context, t preflight.Task) (a preflight.Answ
 		})
 	}
 	work.Wait()
+	all := len(a.Links)
+	a.Links = slices.DeleteFunc(a.Links, func(l preflight.Link) bool { return l.Sent == 0 })
+	if untried := all - len(a.Links); untried > 0 {
+		a.Add("check-late", "reach", "%d of %d links were not tried: the limit was over", untried, all)
+	}
 	return a
 }
 
 // measure probes one way, one probe after another. Where three are lost at the start it is cut: the
-// rest counts as lost too.
+// rest counts as lost too. Once the check's limit is over nothing counts: Sent is what was really tried.
 func measure(ctx context.Context, w way, probes int, timeout time.Duration) preflight.Link {
 	l := preflight.Link{To: w.to, Over: w.over, Sent: probes}
 	var took []time.Duration
 	for i := range probes {
-		if i >= 3 && len(took) == 0 || ctx.Err() != nil {
+		if i >= 3 && len(took) == 0 {
 			l.Lost += probes - i
 			break
 		}
@@ -85,15 +91,16 @@ func measure(ctx context.Context, w way, probes int, timeout time.Duration) pref
 		probeCtx, cancel := context.WithTimeout(ctx, timeout)
 		err := w.probe(probeCtx)
 		cancel()
+		if err != nil && ctx.Err() != nil {
+			l.Sent = i
+			break
+		}
 		if err != nil {
 			l.Lost++
 			l.Why = why(err)
 			continue
 		}
 		took = append(took, time.Since(start))
-	}
-	if ctx.Err() != nil && l.Why == "" && l.Lost > 0 {
-		l.Why = "the check's limit was over"
 	}
 	l.Median = median(took)
 	return l
