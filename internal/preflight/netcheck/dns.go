@@ -80,6 +80,10 @@ func server(ctx context.Context, at string, names []string, search *dns.ClientCo
 		last := ""
 		for _, fqdn := range candidates {
 			ips, rcode, err := Ask(ctx, at, fqdn, p)
+			if err != nil && ctx.Err() != nil {
+				a.Add("check-late", at, "the limit was over before it was asked for %s", name)
+				return a
+			}
 			if err != nil {
 				a.Add("dns-upstream", at, "asked for %s: %s", name, why(err))
 				return a
