@@ -14,6 +14,9 @@ import (
 	"github.com/seckill-go/seckill/internal/preflight/netcheck"
 	"github.com/seckill-go/seckill/internal/preflight/runner"
 	"github.com/seckill-go/seckill/internal/preflight/servercheck"
+	"github.com/seckill-go/seckill/rpc/order/orderapp"
+	"github.com/seckill-go/seckill/rpc/product/productapp"
+	"github.com/seckill-go/seckill/rpc/user/userapp"
 	"github.com/spf13/cobra"
 	"github.com/zeromicro/go-zero/core/logx"
 )
@@ -78,7 +81,7 @@ func preflightAgent(ctx context.Context, listen, node, root string, errOut io.Wr
 		Checks: map[string]agent.Check{
 			preflight.CheckNode: host.Node, preflight.CheckStorage: host.Storage, preflight.CheckWrite: host.Write,
 			preflight.CheckReach: network.Reach, preflight.CheckDNS: network.DNS, preflight.CheckIngress: network.Ingress,
-			preflight.CheckMySQL: servercheck.MySQL, preflight.CheckRedis: servercheck.Redis, preflight.CheckKafka: servercheck.Kafka,
+			preflight.CheckMySQL: servercheck.MySQL(userapp.Schema(), productapp.Schema(), orderapp.Schema()), preflight.CheckRedis: servercheck.Redis, preflight.CheckKafka: servercheck.Kafka,
 			preflight.CheckNacos: servercheck.Nacos, preflight.CheckZipkin: servercheck.Zipkin,
 		},
 	})

@@ -86,6 +86,11 @@ var faults = []fault{
 		mounts: map[int]string{5: "mount -o remount,ro %s"},
 	},
 	{
+		// The kernel waits for the file system's server, which is nobody: the agent holds its end open.
+		name: "a file system that hangs", exit: 1, want: each("storage-hung", 3), hint: "no answer within the limit (3s)",
+		mounts: map[int]string{3: "exec 9<>/dev/fuse; mount -i -t fuse.hung -o fd=9,rootmode=40000,user_id=0,group_id=0 nobody %s/../hung"},
+	},
+	{
 		name: "a MySQL user refused by host", exit: 1, dsn: "shop:secret@tcp(" + mysqlIP + ":3306)/seckill",
 		want: each("mysql-host", 1, 2, 3, 4, 5), hint: "CREATE USER 'shop'@'10.77.%'",
 	},

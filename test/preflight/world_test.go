@@ -144,6 +144,7 @@ func newWorld(t *testing.T, binary string) *world {
 	}
 	w.do(os.WriteFile(filepath.Join(w.dir, "resolv.conf"), []byte("nameserver "+dnsIP+"\n"), 0o644))
 	w.do(os.Mkdir(filepath.Join(w.dir, "volume"), 0o755))
+	w.do(os.Mkdir(filepath.Join(w.dir, "hung"), 0o755))
 	return w
 }
 

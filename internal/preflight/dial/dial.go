@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -66,4 +68,35 @@ func Permitted(address string) error {
 		return fmt.Errorf("%w: %s is of a kind that is never called", ErrOutside, ip)
 	}
 	return nil
+}
+
+// Why puts an error of the network into a few words without ports of ours, so that nodes give the same ones;
+// "" for none.
+func Why(err error) string {
+	var (
+		name    *net.DNSError
+		timeout interface{ Timeout() bool }
+		op      *net.OpError
+	)
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &name) && name.IsTimeout:
+		return "the name " + name.Name + " was not resolved in time"
+	case errors.As(err, &name):
+		return "the name " + name.Name + " cannot be resolved"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, syscall.ECONNRESET):
+		return "connection reset"
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return "no route to host"
+	case errors.Is(err, syscall.ENETUNREACH):
+		return "network is unreachable"
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "no answer in time"
+	case errors.As(err, &op):
+		return op.Err.Error()
+	}
+	return strings.TrimSpace(err.Error())
 }

@@ -68,7 +68,7 @@ func unescape(s string) string {
 // real types of file systems have a disk or a server behind them. fuse.* has, too.
 var realTypes = []string{
 	"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "bcachefs", "jfs", "reiserfs", "vfat", "exfat", "ntfs", "ntfs3",
-	"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs", "lustre", "gfs2", "ocfs2", "fuseblk",
+	"nfs", "nfs4", "cifs", "smb3", "ceph", "glusterfs", "9p", "virtiofs", "lustre", "gfs2", "ocfs2", "fuse", "fuseblk",
 }
 
 // Real tells whether there is a disk or a server behind the mount that can be full. Images such as

@@ -3,7 +3,10 @@ package hostcheck
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/seckill-go/seckill/internal/preflight"
@@ -14,51 +17,22 @@ const mib = 1 << 20
 // Storage asks every real mount of the node, all at once, for its room, and holds the paths of the plan
 // against what the platform asks for.
 func (s *System) Storage(ctx context.Context, t preflight.Task) (a preflight.Answer) {
-	p := t.Plan.Storage
-	text, err := s.ReadFile("/proc/1/mountinfo")
+	file := s.mountinfo()
+	text, err := s.ReadFile(file)
 	if err != nil {
-		text, err = s.ReadFile("/proc/self/mountinfo")
-	}
-	if err != nil {
-		a.Add("storage-unknown", "/proc/1/mountinfo", "%v", err)
+		a.Add("storage-unknown", file, "%v", err)
 		return a
 	}
 	mounts, err := ParseMountinfo(string(text))
 	if err != nil {
-		a.Add("storage-unknown", "/proc/1/mountinfo", "%v", err)
+		a.Add("storage-unknown", file, "%v", err)
 		return a
 	}
-	wanted := visible(mounts)
-	paths := map[string][]string{} // by mount point
-	for _, path := range p.Paths {
-		m, ok := mountOf(mounts, path)
-		if !ok {
-			a.Add("storage-path", path, "no mount holds it")
-			continue
-		}
-		// A path is on a device that another mount point may stand for.
-		stand := m
-		for _, w := range wanted {
-			if w.Device == m.Device {
-				stand = w
-			}
-		}
-		if stand == m && !m.Real() {
-			wanted = append(wanted, m)
-		}
-		paths[stand.Point] = append(paths[stand.Point], path)
-		if m.ReadOnly {
-			a.Add("storage-path", path, "it lies on %s (%s of %s), which is mounted read-only", m.Point, m.FSType, m.Source)
-		}
-	}
+	p := t.Plan.Storage
+	wanted, paths := assign(&a, mounts, p.Paths)
 	answers := make([]preflight.Answer, len(wanted))
 	var work sync.WaitGroup
-	asked := map[string]bool{}
 	for i, m := range wanted {
-		if asked[m.Point] {
-			continue
-		}
-		asked[m.Point] = true
 		work.Go(func() { answers[i] = s.mount(ctx, p, m, paths[m.Point]) })
 	}
 	work.Wait()
@@ -66,6 +40,39 @@ func (s *System) Storage(ctx context.Context, t preflight.Task) (a preflight.Ans
 		a.Findings = append(a.Findings, one.Findings...)
 	}
 	return a
+}
+
+// mountinfo is the file with the mounts of the node: where its root is seen elsewhere those of its first
+// process, otherwise the agent's own.
+func (s *System) mountinfo() string {
+	if s.Root == "" {
+		return "/proc/self/mountinfo"
+	}
+	return "/proc/1/mountinfo"
+}
+
+// assign gives the mounts to ask, the real ones and those that paths lie on, and the paths on each by its
+// mount point. A path that cannot be used is a finding.
+func assign(a *preflight.Answer, mounts []Mount, all []string) (wanted []Mount, paths map[string][]string) {
+	wanted, paths = visible(mounts), map[string][]string{}
+	for _, path := range all {
+		m, ok := mountOf(mounts, path)
+		if !ok {
+			a.Add("storage-path", path, "no mount holds it")
+			continue
+		}
+		if m.ReadOnly {
+			a.Add("storage-path", path, "it lies on %s (%s of %s), which is mounted read-only", m.Point, m.FSType, m.Source)
+		}
+		// Another mount point may stand for its device.
+		i := slices.IndexFunc(wanted, func(w Mount) bool { return w.Device == m.Device })
+		if i < 0 {
+			i = len(wanted)
+			wanted = append(wanted, m)
+		}
+		paths[wanted[i].Point] = append(paths[wanted[i].Point], path)
+	}
+	return wanted, paths
 }
 
 func (s *System) mount(ctx context.Context, p preflight.StoragePlan, m Mount, paths []string) (a preflight.Answer) {
@@ -77,6 +84,9 @@ func (s *System) mount(ctx context.Context, p preflight.StoragePlan, m Mount, pa
 	switch {
 	case errors.Is(err, errHung), errors.Is(err, errStillHung):
 		a.Add("storage-hung", m.Point, "%s of %s: %v (%v)", m.FSType, m.Source, err, p.MountLimit)
+		return a
+	case errors.Is(err, fs.ErrPermission) && len(paths) == 0:
+		a.Add("storage-hidden", m.Point, "%s of %s: the agent runs as uid %d", m.FSType, m.Source, os.Getuid())
 		return a
 	case err != nil:
 		a.Add("storage-unknown", m.Point, "%s of %s: %v", m.FSType, m.Source, err)

@@ -85,7 +85,7 @@ func server(ctx context.Context, at string, names []string, search *dns.ClientCo
 				return a
 			}
 			if err != nil {
-				a.Add("dns-upstream", at, "asked for %s: %s", name, why(err))
+				a.Add("dns-upstream", at, "asked for %s: %s", name, dial.Why(err))
 				return a
 			}
 			if len(ips) > 0 {

@@ -28,7 +28,7 @@ func (n *Network) Ingress(ctx context.Context, t preflight.Task) (a preflight.An
 	}
 	ips, err := n.every(ctx, t.Plan)
 	if len(ips) == 0 {
-		a.Add("ingress-name", p.Host, "no address: %s", why(err))
+		a.Add("ingress-name", p.Host, "no address: %s", dial.Why(err))
 		return a
 	}
 	answers := make([]preflight.Answer, len(ips))
@@ -161,12 +161,12 @@ func once(ctx context.Context, p preflight.IngressPlan, address, value string, s
 	}
 	res, err := transport.RoundTrip(req) // no client: a redirection leads out of the plan
 	if err != nil {
-		return unreachable + why(err)
+		return unreachable + dial.Why(err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
 	if err != nil {
-		return fmt.Sprintf("%s, then %s", res.Status, why(err))
+		return fmt.Sprintf("%s, then %s", res.Status, dial.Why(err))
 	}
 	if res.StatusCode == http.StatusOK && string(body) == value {
 		return ""

@@ -4,12 +4,8 @@ package netcheck
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net"
-	"os"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -48,30 +44,6 @@ func (n *Network) servers() (*dns.ClientConfig, []string, error) {
 		}
 	}
 	return cfg, all, nil
-}
-
-// why puts an error of the network into a few words that do not change with ports of ours.
-func why(err error) string {
-	var timeout interface{ Timeout() bool }
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "connection refused"
-	case errors.Is(err, syscall.ECONNRESET):
-		return "connection reset"
-	case errors.Is(err, syscall.EHOSTUNREACH):
-		return "no route to host"
-	case errors.Is(err, syscall.ENETUNREACH):
-		return "network is unreachable"
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
-	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return op.Err.Error()
-	}
-	return strings.TrimSpace(err.Error())
 }
 
 // median of the durations, 0 of none.

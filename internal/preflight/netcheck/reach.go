@@ -97,7 +97,7 @@ func measure(ctx context.Context, w way, probes int, timeout time.Duration) pref
 		}
 		if err != nil {
 			l.Lost++
-			l.Why = why(err)
+			l.Why = dial.Why(err)
 			continue
 		}
 		took = append(took, time.Since(start))

@@ -47,7 +47,7 @@ func Kafka(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 	var meta *kafka.MetadataResponse
 	for _, b := range p.Brokers {
 		if err := knock(ctx, b); err != nil {
-			a.Add("kafka-address", b, "%s", why(err))
+			a.Add("kafka-address", b, "%s", dial.Why(err))
 			continue
 		}
 		if meta != nil {
@@ -58,7 +58,7 @@ func Kafka(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 		case errors.Is(err, kafka.SASLAuthenticationFailed), errors.Is(err, kafka.UnsupportedSASLMechanism):
 			a.Add("kafka-login", b, "%v", err)
 		case err != nil:
-			a.Add("kafka-address", b, "it takes connections, but: %s", why(err))
+			a.Add("kafka-address", b, "it takes connections, but: %s", dial.Why(err))
 		default:
 			meta = m
 		}

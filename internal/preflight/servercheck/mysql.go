@@ -16,14 +16,21 @@ import (
 	"github.com/go-sql-driver/mysql"
 	"github.com/seckill-go/seckill/internal/preflight"
 	"github.com/seckill-go/seckill/internal/preflight/dial"
+	"github.com/seckill-go/seckill/internal/sqldb"
 )
 
 // connectLimit is for one connection to a server.
 const connectLimit = 5 * time.Second
 
-// MySQL connects as the services do and looks at the server, the database and the user's rights.
-func MySQL(ctx context.Context, t preflight.Task) (a preflight.Answer) {
-	p := t.Plan.MySQL
+// MySQL connects as the services do and looks at the server, the database, the user's rights, and at what
+// the migrations of the services would do.
+func MySQL(schemas ...sqldb.Schema) func(context.Context, preflight.Task) preflight.Answer {
+	return func(ctx context.Context, t preflight.Task) preflight.Answer {
+		return mysqlCheck(ctx, t.Plan.MySQL, schemas)
+	}
+}
+
+func mysqlCheck(ctx context.Context, p preflight.MySQLPlan, schemas []sqldb.Schema) (a preflight.Answer) {
 	cfg, err := mysqlConfig(p)
 	if err != nil {
 		a.Add("mysql-dsn", "", "%v", err)
@@ -43,7 +50,21 @@ func MySQL(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 	}
 	defer func() { _ = conn.Close() }()
 	m := mysqlServer{conn: conn, cfg: cfg, a: &a}
-	m.look(ctx, p)
+	version, isolation, ok := m.settings(ctx, p)
+	if !ok {
+		return a
+	}
+	need := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
+	if p.Migrate {
+		// Those of migrations to come, too.
+		need = append(need, "CREATE", "ALTER", "INDEX", "DROP")
+		need = append(need, m.dryRun(ctx, schemas)...)
+	}
+	m.grants(ctx, need)
+	m.statement(ctx, p.Statement)
+	if !slices.ContainsFunc(a.Findings, func(f preflight.Finding) bool { return f.Severity != preflight.Passed }) {
+		a.Pass(preflight.CheckMySQL, cfg.Addr, "%s, %s, %s", version, isolation, cfg.DBName)
+	}
 	return a
 }
 
@@ -87,7 +108,7 @@ func refused(a *preflight.Answer, cfg *mysql.Config, err error) {
 			a.Add("mysql-refused", cfg.Addr, "the server has no TLS, and the plan asks for it")
 			return
 		}
-		a.Add("mysql-address", cfg.Addr, "%s", why(err))
+		a.Add("mysql-address", cfg.Addr, "%s", dial.Why(err))
 		return
 	}
 	host := ""
@@ -131,9 +152,10 @@ func (m mysqlServer) bad(id, format string, args ...any) *preflight.Finding {
 	return m.a.Add(id, m.cfg.Addr, format, args...)
 }
 
-func (m mysqlServer) look(ctx context.Context, p preflight.MySQLPlan) {
-	before := len(m.a.Findings)
-	var version, mode, isolation, charset, zone string
+// settings holds those of the server and the database against what the promises need; not ok when they
+// cannot be read.
+func (m mysqlServer) settings(ctx context.Context, p preflight.MySQLPlan) (version, isolation string, ok bool) {
+	var mode, charset, zone string
 	var readOnly int
 	var server float64
 	start := time.Now()
@@ -145,7 +167,7 @@ func (m mysqlServer) look(ctx context.Context, p preflight.MySQLPlan) {
 	}
 	if err != nil {
 		m.bad("mysql-refused", "%v", err)
-		return
+		return "", "", false
 	}
 	if !recent(version) {
 		m.bad("mysql-version", "%s; MySQL 8.0 and MariaDB 10.6 are the oldest that are taken", version)
@@ -165,17 +187,12 @@ func (m mysqlServer) look(ctx context.Context, p preflight.MySQLPlan) {
 	if readOnly != 0 {
 		m.bad("mysql-read-only", "read_only is on")
 	}
-	middle := start.Add(took / 2)
-	apart := time.Duration(server*1000)*time.Millisecond - time.Duration(middle.UnixMilli())*time.Millisecond
-	// Half of the question's time is what the difference may be wrong by.
+	// The server's clock was read somewhere in between: half of the question's time may be wrong.
+	apart := time.Duration(server*1000)*time.Millisecond - time.Duration(start.Add(took/2).UnixMilli())*time.Millisecond
 	if apart.Abs()-took/2 > p.MaxClockApart {
 		m.bad("mysql-clock", "it is more than %v from this node's", apart.Abs().Truncate(time.Second))
 	}
-	m.grants(ctx, p.Migrate)
-	m.statement(ctx, p.Statement)
-	if len(m.a.Findings) == before {
-		m.a.Pass(preflight.CheckMySQL, m.cfg.Addr, "%s, %s, %s, %s", version, charset, isolation, m.cfg.DBName)
-	}
+	return version, isolation, true
 }
 
 // isolation has a name of its own in MariaDB before 11.1.
@@ -206,29 +223,11 @@ func recent(version string) bool {
 }
 
 // grants reads SHOW GRANTS, and says what is missing and from where the user may come.
-func (m mysqlServer) grants(ctx context.Context, migrate bool) {
-	rows, err := m.conn.QueryContext(ctx, "SHOW GRANTS")
+func (m mysqlServer) grants(ctx context.Context, need []string) {
+	lines, err := m.strings(ctx, "SHOW GRANTS")
 	if err != nil {
 		m.bad("mysql-grants", "SHOW GRANTS: %v", err)
 		return
-	}
-	defer func() { _ = rows.Close() }()
-	var lines []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			m.bad("mysql-grants", "SHOW GRANTS: %v", err)
-			return
-		}
-		lines = append(lines, line)
-	}
-	if err := rows.Err(); err != nil {
-		m.bad("mysql-grants", "SHOW GRANTS: %v", err)
-		return
-	}
-	need := []string{"SELECT", "INSERT", "UPDATE", "DELETE"}
-	if migrate {
-		need = append(need, "CREATE", "ALTER", "INDEX", "DROP")
 	}
 	account, missing := lacking(lines, m.cfg.DBName, need)
 	if len(missing) > 0 {
@@ -244,7 +243,11 @@ var grantLine = regexp.MustCompile("(?i)^GRANT (.+) ON (?:TABLE )?(\\*|`[^`]+`)\
 // the whole database.
 func lacking(lines []string, database string, need []string) (account string, missing []string) {
 	account = "CURRENT_USER"
-	missing = slices.Clone(need)
+	for _, right := range need {
+		if !slices.Contains(missing, right) {
+			missing = append(missing, right)
+		}
+	}
 	for _, line := range lines {
 		g := grantLine.FindStringSubmatch(line)
 		if g == nil {

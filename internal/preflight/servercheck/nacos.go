@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seckill-go/seckill/internal/preflight"
+	"github.com/seckill-go/seckill/internal/preflight/dial"
 	"github.com/seckill-go/seckill/internal/registry"
 )
 
@@ -29,11 +30,11 @@ func Nacos(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 		}
 		grpc := net.JoinHostPort(host, strconv.Itoa(n+grpcAbove))
 		if err := knockShort(ctx, at); err != nil {
-			a.Add("nacos-address", at, "%s", why(err))
+			a.Add("nacos-address", at, "%s", dial.Why(err))
 			continue
 		}
 		if err := knockShort(ctx, grpc); err != nil {
-			a.Add("nacos-grpc", grpc, "%s", why(err))
+			a.Add("nacos-grpc", grpc, "%s", dial.Why(err))
 			continue
 		}
 		if err := nacosSession(ctx, p, at); err != nil {

@@ -52,7 +52,7 @@ func Redis(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 		case errors.As(err, &said):
 			a.Add("redis-address", p.Addr, "it answers %v", said)
 		default:
-			a.Add("redis-address", p.Addr, "%s", why(err))
+			a.Add("redis-address", p.Addr, "%s", dial.Why(err))
 		}
 		return a
 	}

@@ -59,6 +59,11 @@ func mysqlTask(dsn string) preflight.Task {
 	}}}
 }
 
+func mysqlOf(t *testing.T, it preflight.Task) preflight.Answer {
+	t.Helper()
+	return MySQL()(t.Context(), it)
+}
+
 // A real server is asked; what it refuses are its own numbers and words.
 func TestMySQL(t *testing.T) {
 	root := testservers.MariaDB(t)
@@ -105,15 +110,15 @@ func TestMySQL(t *testing.T) {
 		"no DSN":             {"u:secret@x", "mysql-dsn", ""},
 		"never to be called": {"u:p@tcp(169.254.169.254:3306)/d", "mysql-address", ""},
 	} {
-		wantBlamed(t, name, MySQL(t.Context(), mysqlTask(c.dsn)), c.want, c.remedy)
+		wantBlamed(t, name, mysqlOf(t, mysqlTask(c.dsn)), c.want, c.remedy)
 	}
 	gone := mysqlTask(dsn(cfg.User, cfg.Passwd, "no_such_database"))
-	wantBlamed(t, "no database", MySQL(t.Context(), gone), "mysql-database", "CREATE DATABASE `no_such_database`")
+	wantBlamed(t, "no database", mysqlOf(t, gone), "mysql-database", "CREATE DATABASE `no_such_database`")
 	it := mysqlTask(dsn("pf_all", "right", cfg.DBName))
 	it.Plan.MySQL.Statement = "WITH x AS (SELECT 1 AS id) DELETE FROM goose_order WHERE id IN (SELECT id FROM x)"
-	wantBlamed(t, "a statement that writes", MySQL(t.Context(), it), "mysql-statement", "")
+	wantBlamed(t, "a statement that writes", mysqlOf(t, it), "mysql-statement", "")
 	exec("ALTER DATABASE `" + cfg.DBName + "` CHARACTER SET latin1")
-	wantBlamed(t, "latin1", MySQL(t.Context(), mysqlTask(dsn("pf_all", "right", cfg.DBName))), "mysql-charset", "utf8mb4")
+	wantBlamed(t, "latin1", mysqlOf(t, mysqlTask(dsn("pf_all", "right", cfg.DBName))), "mysql-charset", "utf8mb4")
 }
 
 func TestMySQLRefusals(t *testing.T) {

@@ -41,7 +41,7 @@ func Zipkin(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 	}
 	res, err := transport.RoundTrip(req) // no client: nothing is followed
 	if err != nil {
-		a.Add("zipkin-address", p.Addr, "%s", why(err))
+		a.Add("zipkin-address", p.Addr, "%s", dial.Why(err))
 		return a
 	}
 	defer func() { _ = res.Body.Close() }()
