@@ -167,6 +167,22 @@ func TestAHungMountIsReportedAndHangsNothing(t *testing.T) {
 	}
 }
 
+// A mount that the agent may not look at is told of; it matters where the plan needs it.
+func TestStorageThatIsHidden(t *testing.T) {
+	s := worker(t, nil)
+	open := s.Statfs
+	s.Statfs = func(path string) (Usage, error) {
+		if path == "/host/mnt/nfs share" {
+			return Usage{}, syscall.EACCES
+		}
+		return open(path)
+	}
+	wantSeen(t, s.Storage(t.Context(), task()), "storage-hidden /mnt/nfs share")
+	it := task()
+	it.Plan.Storage.Paths = []string{"/mnt/nfs share/mysql"}
+	wantSeen(t, s.Storage(t.Context(), it), "storage-unknown /mnt/nfs share")
+}
+
 func TestMountinfoOfRealSystems(t *testing.T) {
 	text, err := os.ReadFile("testdata/worker.mountinfo")
 	if err != nil {

@@ -42,31 +42,36 @@ func (n *Network) DNS(ctx context.Context, t preflight.Task) (a preflight.Answer
 		work.Go(func() { answers[i] = server(ctx, q.server, q.names, q.search, p) })
 	}
 	work.Wait()
-	// A name that no server of the node knows is the name's fault, and not each server's.
-	for _, name := range names {
-		unknown := 0
-		for i := range own {
-			if slices.ContainsFunc(answers[i].Findings, func(f preflight.Finding) bool { return f.ID == "dns-name" && f.Target == name }) {
-				unknown++
-			}
-		}
-		if unknown == 0 || unknown == len(own) {
-			continue
-		}
-		for i := range own {
-			for j, f := range answers[i].Findings {
-				if f.ID == "dns-name" && f.Target == name {
-					var b preflight.Answer
-					b.Add("dns-upstream-answer", own[i], "%s: %s; others know it", name, f.Detail)
-					answers[i].Findings[j] = b.Findings[0]
-				}
-			}
-		}
-	}
+	blameServers(answers[:len(own)], own, names)
 	for _, one := range answers {
 		a.Findings = append(a.Findings, one.Findings...)
 	}
 	return a
+}
+
+// blameServers turns a name that some of the node's servers do not know into a fault of those. One that none
+// knows is the name's own, and stays.
+func blameServers(answers []preflight.Answer, own, names []string) {
+	for _, name := range names {
+		unknown := func(f preflight.Finding) bool { return f.ID == "dns-name" && f.Target == name }
+		without := 0
+		for _, a := range answers {
+			if slices.ContainsFunc(a.Findings, unknown) {
+				without++
+			}
+		}
+		if without == len(own) {
+			continue
+		}
+		for i := range answers {
+			for j, f := range answers[i].Findings {
+				if unknown(f) {
+					var b preflight.Answer
+					answers[i].Findings[j] = *b.Add("dns-upstream-answer", own[i], "%s: %s; others know it", name, f.Detail)
+				}
+			}
+		}
+	}
 }
 
 // server asks one server for every name; one that is silent is blamed once.
@@ -112,8 +117,8 @@ func server(ctx context.Context, at string, names []string, search *dns.ClientCo
 }
 
 // Ask asks one server (host:port) for the A and AAAA records of a full name, and again over TCP where
-// the answer was cut. Each question is asked twice at most, since UDP may lose one. rcode is of the
-// last answer; the error is that there was none.
+// the answer was cut. A question without an answer is asked twice over UDP, which may lose one, and then
+// over TCP. rcode is of the last answer; the error is that there was none.
 func Ask(ctx context.Context, server, fqdn string, p preflight.DNSPlan) (ips []string, rcode int, err error) {
 	for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		res, err := exchange(ctx, server, fqdn, kind, p)
@@ -141,18 +146,14 @@ func exchange(ctx context.Context, server, fqdn string, kind uint16, p preflight
 	var last error
 	for _, network := range []string{"udp", "udp", "tcp"} {
 		res, err := exchangeOnce(ctx, network, server, q, p)
-		if err == nil && !(res.Truncated && network == "udp") {
+		switch {
+		case err != nil:
+			last = err
+		case res.Truncated && network == "udp":
+			return exchangeOnce(ctx, "tcp", server, q, p)
+		default:
 			return res, nil
 		}
-		if err != nil {
-			last = err
-			if network == "udp" {
-				continue
-			}
-			break
-		}
-		res, err = exchangeOnce(ctx, "tcp", server, q, p)
-		return res, err
 	}
 	return nil, last
 }

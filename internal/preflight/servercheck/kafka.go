@@ -3,6 +3,7 @@ package servercheck
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -19,50 +20,14 @@ import (
 // without making it.
 func Kafka(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 	p := t.Plan.Kafka
-	secure, err := p.TLS.Client()
+	transport, id, err := kafkaTransport(p)
 	if err != nil {
-		a.Add("check-failed", "kafka", "TLS: %v", err)
+		a.Add(id, strings.Join(p.Brokers, ","), "%v", err)
 		return a
-	}
-	login, err := kafkaconn.SASL{Mechanism: p.Mechanism, Username: p.Username, Password: p.Password}.Of(secure != nil)
-	if err != nil {
-		a.Add("kafka-login", strings.Join(p.Brokers, ","), "%v", err)
-		return a
-	}
-	only := dial.To(p.Brokers...)
-	transport := &kafka.Transport{
-		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, connectLimit)
-			defer cancel()
-			conn, err := only.DialContext(ctx, network, address)
-			if err != nil || secure == nil {
-				return conn, err
-			}
-			return secure.Handshake(ctx, conn, address)
-		},
-		DialTimeout: connectLimit, SASL: login, ClientID: "seckill-preflight", MetadataTTL: time.Hour,
 	}
 	defer transport.CloseIdleConnections()
 	client := &kafka.Client{Transport: transport, Timeout: 2 * connectLimit}
-	var meta *kafka.MetadataResponse
-	for _, b := range p.Brokers {
-		if err := knock(ctx, b); err != nil {
-			a.Add("kafka-address", b, "%s", dial.Why(err))
-			continue
-		}
-		if meta != nil {
-			continue
-		}
-		m, err := client.Metadata(ctx, &kafka.MetadataRequest{Addr: kafka.TCP(b), Topics: []string{p.Topic}})
-		switch {
-		case errors.Is(err, kafka.SASLAuthenticationFailed), errors.Is(err, kafka.UnsupportedSASLMechanism):
-			a.Add("kafka-login", b, "%v", err)
-		case err != nil:
-			a.Add("kafka-address", b, "it takes connections, but: %s", dial.Why(err))
-		default:
-			meta = m
-		}
-	}
+	meta := kafkaBrokers(ctx, &a, client, p)
 	if meta == nil {
 		return a
 	}
@@ -89,21 +54,60 @@ func Kafka(ctx context.Context, t preflight.Task) (a preflight.Answer) {
 	return a
 }
 
+// kafkaTransport connects to the brokers of the plan alone. id is the finding that an error is.
+func kafkaTransport(p preflight.KafkaPlan) (t *kafka.Transport, id string, err error) {
+	secure, err := p.TLS.Client()
+	if err != nil {
+		return nil, "check-failed", fmt.Errorf("TLS: %w", err)
+	}
+	login, err := kafkaconn.SASL{Mechanism: p.Mechanism, Username: p.Username, Password: p.Password}.Of(secure != nil)
+	if err != nil {
+		return nil, "kafka-login", err
+	}
+	only := dial.To(p.Brokers...)
+	return &kafka.Transport{
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, connectLimit)
+			defer cancel()
+			conn, err := only.DialContext(ctx, network, address)
+			if err != nil || secure == nil {
+				return conn, err
+			}
+			return secure.Handshake(ctx, conn, address)
+		},
+		DialTimeout: connectLimit, SASL: login, ClientID: "seckill-preflight", MetadataTTL: time.Hour,
+	}, "", nil
+}
+
+// kafkaBrokers knocks at each broker and gives what the first that answers knows of the cluster, nil when
+// none does.
+func kafkaBrokers(ctx context.Context, a *preflight.Answer, client *kafka.Client, p preflight.KafkaPlan) (meta *kafka.MetadataResponse) {
+	for _, b := range p.Brokers {
+		if err := knock(ctx, b); err != nil {
+			a.Add("kafka-address", b, "%s", dial.Why(err))
+			continue
+		}
+		if meta != nil {
+			continue
+		}
+		m, err := client.Metadata(ctx, &kafka.MetadataRequest{Addr: kafka.TCP(b), Topics: []string{p.Topic}})
+		switch {
+		case errors.Is(err, kafka.SASLAuthenticationFailed), errors.Is(err, kafka.UnsupportedSASLMechanism):
+			a.Add("kafka-login", b, "%v", err)
+		case err != nil:
+			a.Add("kafka-address", b, "it takes connections, but: %s", dial.Why(err))
+		default:
+			meta = m
+		}
+	}
+	return meta
+}
+
 const minInSync = "min.insync.replicas"
 
 func kafkaTopic(ctx context.Context, a *preflight.Answer, client *kafka.Client, p preflight.KafkaPlan, topic kafka.Topic) {
-	at := kafka.TCP(p.Brokers...)
 	if errors.Is(topic.Error, kafka.UnknownTopicOrPartition) {
-		res, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Addr: at, ValidateOnly: true, Topics: []kafka.TopicConfig{{
-			Topic: p.Topic, NumPartitions: p.Partitions, ReplicationFactor: p.Replication,
-			ConfigEntries: []kafka.ConfigEntry{{ConfigName: minInSync, ConfigValue: strconv.Itoa(p.MinInSync)}},
-		}}})
-		if err == nil {
-			err = res.Errors[p.Topic]
-		}
-		if err != nil {
-			a.Add("kafka-create", p.Topic, "%v", err)
-		}
+		kafkaCreate(ctx, a, client, p)
 		return
 	}
 	if topic.Error != nil {
@@ -120,7 +124,25 @@ func kafkaTopic(ctx context.Context, a *preflight.Answer, client *kafka.Client, 
 			return
 		}
 	}
-	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Addr: at, Resources: []kafka.DescribeConfigRequestResource{{
+	kafkaMinInSync(ctx, a, client, p)
+}
+
+// kafkaCreate has the creation of the topic checked and not done.
+func kafkaCreate(ctx context.Context, a *preflight.Answer, client *kafka.Client, p preflight.KafkaPlan) {
+	res, err := client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Addr: kafka.TCP(p.Brokers...), ValidateOnly: true, Topics: []kafka.TopicConfig{{
+		Topic: p.Topic, NumPartitions: p.Partitions, ReplicationFactor: p.Replication,
+		ConfigEntries: []kafka.ConfigEntry{{ConfigName: minInSync, ConfigValue: strconv.Itoa(p.MinInSync)}},
+	}}})
+	if err == nil {
+		err = res.Errors[p.Topic]
+	}
+	if err != nil {
+		a.Add("kafka-create", p.Topic, "%v", err)
+	}
+}
+
+func kafkaMinInSync(ctx context.Context, a *preflight.Answer, client *kafka.Client, p preflight.KafkaPlan) {
+	res, err := client.DescribeConfigs(ctx, &kafka.DescribeConfigsRequest{Addr: kafka.TCP(p.Brokers...), Resources: []kafka.DescribeConfigRequestResource{{
 		ResourceType: kafka.ResourceTypeTopic, ResourceName: p.Topic, ConfigNames: []string{minInSync},
 	}}})
 	if err == nil && len(res.Resources) > 0 {

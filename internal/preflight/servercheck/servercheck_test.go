@@ -9,10 +9,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 	"github.com/seckill-go/seckill/internal/preflight"
+	"github.com/seckill-go/seckill/internal/sqldb"
 	"github.com/seckill-go/seckill/internal/testservers"
 	"go.uber.org/goleak"
 )
@@ -119,6 +121,65 @@ func TestMySQL(t *testing.T) {
 	wantBlamed(t, "a statement that writes", mysqlOf(t, it), "mysql-statement", "")
 	exec("ALTER DATABASE `" + cfg.DBName + "` CHARACTER SET latin1")
 	wantBlamed(t, "latin1", mysqlOf(t, mysqlTask(dsn("pf_all", "right", cfg.DBName))), "mysql-charset", "utf8mb4")
+}
+
+// The migrations are looked at and not applied.
+func TestMigrationsAreTriedDry(t *testing.T) {
+	root := testservers.MariaDB(t)
+	db, err := sqldb.Open(sqldb.Config{DSN: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := sqldb.Close(db); err != nil {
+			t.Error(err)
+		}
+	})
+	first := &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE a (id INT);\nCREATE INDEX i ON a (id);\n-- +goose Down\nDROP TABLE a;\n")}
+	second := &fstest.MapFile{Data: []byte("-- +goose Up\nALTER TABLE a ADD b INT;\n")}
+	shop := sqldb.Schema{Service: "shop", Versions: "goose_shop", Migrations: fstest.MapFS{"00001_first.sql": first}}
+	longer := shop
+	longer.Migrations = fstest.MapFS{"00001_first.sql": first, "00002_second.sql": second}
+	other := sqldb.Schema{Service: "other", Versions: "goose_other", Migrations: shop.Migrations}
+	strange := sqldb.Schema{Service: "strange", Versions: "goose_strange", Migrations: fstest.MapFS{
+		"00001_trigger.sql": {Data: []byte("-- +goose Up\nCREATE TRIGGER x;\n")},
+	}}
+	told := func(want, detail string, schemas ...sqldb.Schema) {
+		t.Helper()
+		a := MySQL(schemas...)(t.Context(), mysqlTask(root))
+		if blamed(a) != want || !slices.ContainsFunc(a.Findings, func(f preflight.Finding) bool { return strings.Contains(f.Detail, detail) }) {
+			t.Errorf("blamed %q, want %q and %q: %+v", blamed(a), want, detail, a.Findings)
+		}
+	}
+	told("", "would apply 00001_first.sql, 00002_second.sql", longer)
+	told("mysql-migrations", "other: 00001_first.sql: it makes the table a, which is there already", shop, other)
+	told("mysql-migrations", "cannot be told", strange)
+	var tables int
+	if err := db.Raw("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE()").Row().Scan(&tables); err != nil || tables != 0 {
+		t.Errorf("%d tables, %v", tables, err)
+	}
+	if err := sqldb.Migrate(t.Context(), db, shop.Migrations, shop.Versions); err != nil {
+		t.Fatal(err)
+	}
+	told("", "all 1 are applied", shop)
+	told("", "would apply 00002_second.sql", longer)
+	told("mysql-migrations", "is there already", other)
+}
+
+func TestEffect(t *testing.T) {
+	tables := []string{"old"}
+	for statement, want := range map[string]string{
+		"CREATE TABLE `new` (id INT, FOREIGN KEY (id) REFERENCES old (id))": "CREATE REFERENCES",
+		"create unique index i ON old (id)":                                 "INDEX",
+		"DROP INDEX i ON old":                                               "INDEX",
+		"DROP TABLE IF EXISTS gone":                                         "DROP",
+		"INSERT INTO old VALUES (1)":                                        "INSERT SELECT",
+	} {
+		rights, err := effect(statement, &tables)
+		if got := strings.Join(rights, " "); err != nil || got != want {
+			t.Errorf("%s: %q, %v", statement, got, err)
+		}
+	}
 }
 
 func TestMySQLRefusals(t *testing.T) {
