@@ -119,8 +119,8 @@ func (f *reportForm) Type() string { return "text|json|junit" }
 
 func newPreflightRunCmd() *cobra.Command {
 	var (
-		plan       string
-		only, skip []string
+		plan               string
+		agents, only, skip []string
 	)
 	form := reportForm(formatText)
 	cmd := &cobra.Command{
@@ -134,11 +134,13 @@ so on. They reach the agents encrypted.
 Exit codes: 0 the cluster is fit, 1 it is not, 2 it could not be told.`,
 		Example: `  seckill preflight run --plan plan.yaml
   seckill preflight run --plan plan.yaml --only ingress,dns -o json
-  seckill preflight run --plan plan.yaml --skip mysql -o junit > preflight.xml`,
+  seckill preflight run --plan plan.yaml --skip mysql -o junit > preflight.xml
+  seckill preflight run --plan plan.yaml --agents 10.42.0.7:7400,10.42.1.9:7400`,
 		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&plan, "plan", "", "file of the plan")
+	f.StringSliceVar(&agents, "agents", nil, "host:port of the agents, instead of the plan's, where the plan's name cannot be resolved")
 	f.StringSliceVar(&only, "only", nil, "checks to make, of those in the plan (default: all)")
 	f.StringSliceVar(&skip, "skip", nil, "checks to leave out")
 	f.VarP(&form, "output", "o", "form of what is printed")
@@ -147,16 +149,20 @@ Exit codes: 0 the cluster is fit, 1 it is not, 2 it could not be told.`,
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		logx.Disable() // what is to be said is in the report
-		return preflightRun(cmd.Context(), plan, runner.Options{Key: os.Getenv(envPreflightKey), Only: only, Skip: skip}, form, cmd.OutOrStdout())
+		loaded, err := preflight.LoadPlan(plan)
+		if err != nil {
+			return err
+		}
+		if len(agents) > 0 {
+			loaded.Agents.Addresses, loaded.Agents.Name = agents, ""
+		}
+		opt := runner.Options{Key: os.Getenv(envPreflightKey), Plan: loaded, Only: only, Skip: skip}
+		return preflightRun(cmd.Context(), opt, form, cmd.OutOrStdout())
 	}
 	return cmd
 }
 
-func preflightRun(ctx context.Context, file string, opt runner.Options, form reportForm, out io.Writer) error {
-	var err error
-	if opt.Plan, err = preflight.LoadPlan(file); err != nil {
-		return err
-	}
+func preflightRun(ctx context.Context, opt runner.Options, form reportForm, out io.Writer) error {
 	report, err := runner.Run(ctx, opt)
 	if err != nil {
 		return err

@@ -202,6 +202,11 @@ func TestPlan(t *testing.T) {
 	if p, err := preflight.LoadPlan(planFile(t, example)); err != nil || !p.Ingress.TLS.Enabled || len(p.Kafka.Brokers) != 3 {
 		t.Errorf("the page's example: %+v, %v", p, err)
 	}
+	// So is the one of the Job.
+	job, err := preflight.LoadPlan("../../deploy/k8s/components/preflight/run/plan.yaml")
+	if err != nil || !job.Redis.TLS.Enabled || job.Write.UID != 65532 {
+		t.Errorf("the Job's plan: %+v, %v", job, err)
+	}
 	for _, bad := range []string{
 		"Limit: 1h", "Weather: sunny", "Reach: {Ports: [0]}", "Reach: {Ports: [80, 80]}", "Storage: {Paths: [relative]}",
 		"Storage: {Paths: [/a/../b]}", "Storage: {MaxUsedPercent: 0}", "Redis: {Addr: redis}", "Kafka: {Brokers: [\"k:0\"]}",

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 )
 
@@ -21,9 +20,6 @@ var ErrOutside = errors.New("the address is outside of the plan")
 type Dialer struct {
 	allowed map[string]bool
 	dialer  net.Dialer
-
-	mu      sync.Mutex
-	refused []string
 }
 
 // To makes a Dialer for targets, each host:port as it will be dialled.
@@ -39,21 +35,9 @@ func To(targets ...string) *Dialer {
 // DialContext connects; ErrOutside for any other address.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	if !d.allowed[address] {
-		d.mu.Lock()
-		if len(d.refused) < 16 {
-			d.refused = append(d.refused, address)
-		}
-		d.mu.Unlock()
 		return nil, fmt.Errorf("%w: %s", ErrOutside, address)
 	}
 	return d.dialer.DialContext(ctx, network, address)
-}
-
-// Refused are addresses that were asked for and not called, the first 16.
-func (d *Dialer) Refused() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return append([]string(nil), d.refused...)
 }
 
 // Permitted refuses addresses (ip:port) that no target of a platform has: link-local ones, under which

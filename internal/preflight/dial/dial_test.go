@@ -1,9 +1,12 @@
 package dial_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net"
-	"slices"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/seckill-go/seckill/internal/preflight/dial"
@@ -27,7 +30,19 @@ func TestOnlyTargetsAreCalled(t *testing.T) {
 			t.Errorf("%s: %v, %v", address, conn, err)
 		}
 	}
-	if !slices.Equal(d.Refused(), []string{at}) {
-		t.Errorf("refused: %q", d.Refused())
+}
+
+func TestWhy(t *testing.T) {
+	for want, err := range map[string]error{
+		"":                                      nil,
+		"connection refused":                    &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)},
+		"no answer in time":                     fmt.Errorf("asking: %w", context.DeadlineExceeded),
+		"the name a.b cannot be resolved":       &net.DNSError{Err: "no such host", Name: "a.b", IsNotFound: true},
+		"the name a.b was not resolved in time": &net.DNSError{Err: "i/o timeout", Name: "a.b", IsTimeout: true},
+		"an odd one":                            errors.New(" an odd one\n"),
+	} {
+		if got := dial.Why(err); got != want {
+			t.Errorf("%v: %q, want %q", err, got, want)
+		}
 	}
 }
