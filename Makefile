@@ -134,12 +134,11 @@ test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes
 	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 
 # Five nodes as network namespaces: root on Linux, and programs that scripts/netns-tools looks for.
-# The whole of it: make test-preflight PREFLIGHT_ROUNDS=20
-PREFLIGHT_ROUNDS ?= 3
+# The whole of it: SECKILL_TEST_PREFLIGHT_ROUNDS=20 make test-preflight
 .PHONY: test-preflight
-test-preflight: $(TOOLS)/.built ## seckill preflight on five nodes with faults made one by one (root, Linux; PREFLIGHT_ROUNDS)
+test-preflight: $(TOOLS)/.built ## seckill preflight on five nodes with faults made one by one (root, Linux; SECKILL_TEST_PREFLIGHT_ROUNDS)
 	@if scripts/netns-tools; then \
-	  SECKILL_TEST_PREFLIGHT_ROUNDS=$(PREFLIGHT_ROUNDS) $(TESTSUM) -tier preflight -- $(GOTEST) -count 1 -timeout 60m ./test/preflight; \
+	  SECKILL_TEST_PREFLIGHT_ROUNDS=$${SECKILL_TEST_PREFLIGHT_ROUNDS:-3} $(TESTSUM) -tier preflight -- $(GOTEST) -count 1 -timeout 60m ./test/preflight; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "preflight: 0 passed, 0 failed, 1 skipped (the whole tier: no network namespaces)" | tee -a $(SUMMARY); fi
 
