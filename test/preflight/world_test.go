@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,11 +175,22 @@ exec %[4]s preflight agent --listen %[5]s:%[6]d --node n%[7]d`, w.dir, w.volume(
 	cmd.Stderr = &log
 	// ip and sh become the agent by exec: this is the agent's own process.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	w.do(cmd.Start())
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		// The kernel ends the child with the thread that started it, not with the process: hold it.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it ends by being killed
+			close(ended)
+		}
+	}()
+	w.do(<-started)
 	w.agents[n] = cmd
 	w.t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
+		<-ended
 		if w.t.Failed() && log.Len() > 0 {
 			w.t.Logf("agent n%d: %s", n, log.String())
 		}

@@ -98,7 +98,7 @@ func startAgent(t *testing.T, p *topology.Topology) string {
 	cmd := exec.Command(filepath.Join(p.Bin, "seckill"), "preflight", "agent", "--listen", addr, "--node", "n1")
 	cmd.Env = append(os.Environ(), preflightKey)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	// The kernel ends the child with the thread that started it: hold it until the test's end.
+	// The kernel ends the child with the thread that started it: hold it as long. Cleanups run on it too.
 	runtime.LockOSThread()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -106,6 +106,7 @@ func startAgent(t *testing.T, p *topology.Topology) string {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill() // it may have ended
 		_ = cmd.Wait()         // killed, as was asked
+		runtime.UnlockOSThread()
 	})
 	topology.Eventually(t, time.Minute, "the agent answers", func() error {
 		res, err := http.Get("http://" + addr + preflight.HelloPath)
