@@ -20,8 +20,8 @@ TESTSUM = $(TOOLS)/testsum -summary $(SUMMARY)
 # A cold run is mostly compiling and linking: no debugging symbols, and go vet is lint's.
 # Four packages at a time: what waits for a server lets others compile.
 GOTEST := -p 4 -tags $(TAGS) -vet=off -ldflags=-w
-# What is done within a quarter of an hour on two cores with nothing built before. Deploy, stack and
-# chaos have their own targets; .ci/run runs those too.
+# What is done within a quarter of an hour on two cores with nothing built before. Deploy, stack, chaos
+# and preflight have their own targets; .ci/run runs those too.
 TIERS := drift test-tools test-unit test-proof test-embedded test-servers
 FUZZTIME ?= 20s
 # The whole of it: make test-chaos CHAOS_ROUNDS=20 CHAOS_OUTAGE=60s
@@ -78,13 +78,12 @@ lint: $(LINT)/golangci-lint ## gofmt, go vet, golangci-lint with the import tabl
 	go -C tools vet ./...
 	go -C test/compose vet ./...
 	go -C test/kube vet ./...
-	go -C test/kube vet ./...
 	$(LINT)/golangci-lint run ./...
 
 # The tiers run one after another, a failed one does not hide the next, and the last lines say what
 # came of each.
 .PHONY: test
-test: ## drift, tools, unit, proof, embedded, servers; the rest is test-deploy, test-stack, test-chaos
+test: ## drift, tools, unit, proof, embedded, servers; the rest is test-deploy, test-stack, test-chaos, test-preflight
 	@mkdir -p $(CACHE); rm -f $(SUMMARY); failed=; \
 	if scripts/servers; then export SECKILL_REQUIRE_SERVERS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	for tier in $(TIERS); do \
@@ -154,7 +153,7 @@ test-ansible: $(TOOLS)/.built ## every playbook against small Debian roots, twic
 
 .PHONY: test-unit
 test-unit: $(TOOLS)/.built ## every package but the end-to-end tests, with the race detector (COVERPROFILE=FILE)
-	$(TESTSUM) -tier unit -- -race $(GOTEST) $(if $(COVERPROFILE),-coverprofile=$(COVERPROFILE)) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(ansible$$|bench$$|e2e|chaos|stack|ci$$|images$$|jenkins$$)|/orderproof|/internal/(registry|testservers)$$')
+	$(TESTSUM) -tier unit -- -race $(GOTEST) $(if $(COVERPROFILE),-coverprofile=$(COVERPROFILE)) $$(go list -tags $(TAGS) ./... | grep -Ev '/test/(ansible$$|bench$$|e2e|chaos|stack|ci$$|images$$|jenkins$$|preflight)|/orderproof|/internal/(registry|testservers)$$')
 
 # Walks of tens of thousands of Lua scripts on an interpreter in Go: twenty times slower with the race
 # detector, which the domain's and the adapters' own tests have.
@@ -187,6 +186,15 @@ test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 
+# Five nodes as network namespaces: root on Linux, and programs that scripts/netns-tools looks for.
+# The whole of it: SECKILL_TEST_PREFLIGHT_ROUNDS=20 make test-preflight
+.PHONY: test-preflight
+test-preflight: $(TOOLS)/.built ## seckill preflight on five nodes with faults made one by one (root, Linux; SECKILL_TEST_PREFLIGHT_ROUNDS)
+	@if scripts/netns-tools; then \
+	  SECKILL_TEST_PREFLIGHT_ROUNDS=$${SECKILL_TEST_PREFLIGHT_ROUNDS:-3} $(TESTSUM) -tier preflight -- $(GOTEST) -count 1 -timeout 60m ./test/preflight; \
+	elif [ "$${CI:-}" = true ]; then exit 1; \
+	else echo "preflight: 0 passed, 0 failed, 1 skipped (the whole tier: no network namespaces)" | tee -a $(SUMMARY); fi
+
 # What is measured fails when it misses its mark, so it belongs on a machine that does nothing else.
 BENCH ?= .
 .PHONY: bench
@@ -196,7 +204,7 @@ bench: ## measure the platform on real servers beside an empty go-zero project (
 
 # Each mutant is a build and a run of the tests that must notice it: no part of `test`.
 .PHONY: test-mutants
-test-mutants: ## break the order service in a copy, one way after another, and demand red tests
+test-mutants: ## break the order service and preflight in a copy, one way after another, and demand red tests
 	SECKILL_REQUIRE_SERVERS=1 go test -tags $(TAGS),mutants -count=1 -timeout 90m -v ./test/mutants
 
 # As test-servers, on a program with fail points in it.

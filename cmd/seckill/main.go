@@ -84,6 +84,6 @@ it could not be told whether the check holds.`,
 		},
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCmd(), newDemoCmd(), newLoadCmd(), newTokensCmd(), newAuditCmd(), newLogsCmd(), newVersionCmd())
+	root.AddCommand(newUpCmd(), newDemoCmd(), newLoadCmd(), newTokensCmd(), newAuditCmd(), newLogsCmd(), newPreflightCmd(), newVersionCmd())
 	return root
 }

@@ -48,6 +48,10 @@ func TestWrongImportsAreFound(t *testing.T) {
 		"api/internal/handler/a.go":               "database/sql",
 		"api/gatewayapp/a.go":                     module + "rpc/order/orderapp",
 		"cmd/seckill/a.go":                        "github.com/segmentio/kafka-go",
+		"internal/preflight/seal/a.go":            module + "internal/preflight",
+		"internal/preflight/agent/a.go":           module + "internal/preflight/servercheck",
+		"internal/preflight/servercheck/a.go":     module + "rpc/order/orderapp",
+		"internal/preflight/servercheck/b.go":     "github.com/miekg/dns",
 	}
 	dir := t.TempDir()
 	var want []string

@@ -1,5 +1,10 @@
 package imports
 
+import (
+	"slices"
+	"strings"
+)
+
 // module is the import path before every package of the project.
 const module = "github.com/seckill-go/seckill/"
 
@@ -126,7 +131,7 @@ func Table() []Layer {
 	for _, name := range []string{"order", "product", "user"} {
 		table = append(table, service(name)...)
 	}
-	return append(table, adapters()...)
+	return slices.Concat(table, adapters(), preflight())
 }
 
 // service is the layers that every RPC service has.
@@ -199,5 +204,44 @@ func adapters() []Layer {
 		adapter("rpc/product/internal/mysqlproducts", "product", sql...),
 		adapter("rpc/user/internal/mysqlusers", "user", sql...),
 		adapter("rpc/user/internal/argon2id", "user", "golang.org/x/crypto/argon2"),
+	}
+}
+
+// preflight is the check of a cluster: its words, who carries them between runner and agents, and the three
+// kinds of checks. None knows a service; cmd/seckill hands the migrations in.
+func preflight() []Layer {
+	const home = "internal/preflight/"
+	words := module + strings.TrimSuffix(home, "/")
+	parts := []string{"agent", "dial", "hostcheck", "netcheck", "runner", "seal", "servercheck"}
+	// part allows the words and, of the parts, those named.
+	part := func(name string, use []string, more ...string) Layer {
+		l := Layer{Name: "preflight-" + name, Dirs: []string{home + name}, Allow: append([]string{std, words}, more...)}
+		for _, other := range parts {
+			if !slices.Contains(use, other) {
+				l.Deny = append(l.Deny, module+home+other)
+			}
+		}
+		return l
+	}
+	return []Layer{
+		{
+			Name: "preflight", Dirs: []string{strings.TrimSuffix(home, "/")},
+			Allow: []string{std, module + "internal/configload", module + "internal/tlsconf"},
+		},
+		{
+			// Who decides what is let in and what is called leans on nothing.
+			Name: "preflight-guards", Dirs: []string{home + "dial", home + "seal"},
+			Allow: []string{std},
+		},
+		part("agent", []string{"seal"}),
+		part("runner", []string{"seal"}),
+		part("hostcheck", nil),
+		part("netcheck", []string{"dial"}, "github.com/miekg/dns"),
+		part("servercheck", []string{"dial"}, module+"internal/kafkaconn", module+"internal/registry", module+"internal/sqldb",
+			"github.com/go-sql-driver/mysql", "github.com/redis/go-redis/v9", "github.com/segmentio/kafka-go"),
+		{
+			Name: "dns", Dirs: []string{"**"}, Except: []string{home + "netcheck", "test/**"},
+			Deny: []string{"github.com/miekg/dns"},
+		},
 	}
 }

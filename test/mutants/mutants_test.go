@@ -45,6 +45,7 @@ const (
 	scripts  = "./rpc/order/internal/redisstock"
 	tables   = "./rpc/order/internal/mysqlorders"
 	memory   = "./api/internal/soldout"
+	fitness  = "./internal/preflight/"
 
 	reserveLua = internal + "redisstock/lua/reserve.lua"
 	schema     = internal + "mysqlorders/migrations/00001_sales_and_orders.sql"
@@ -177,6 +178,29 @@ var mutants = []mutant{
 		name: "a capture pays whatever the order's state is", run: "(TestPayRaces|TestWalk)/embedded", packages: []string{proof},
 		edits: []edit{{internal + "mysqlorders/payments.go",
 			`Where("id = ? AND state = ?", row.OrderID, string(order.StatePending)).`, `Where("id = ?", row.OrderID).`}},
+	},
+	{
+		name: "a preflight agent takes a request again", run: "TestARequestIsTakenOnce|TestReplaysAndForgeriesDoNothing",
+		packages: []string{fitness + "seal", fitness + "runner"},
+		edits:    []edit{{"internal/preflight/seal/seal.go", "_, again := g.seen[e.Nonce]; again {", "_, again := g.seen[e.Nonce]; again && len(e.Path) == 0 {"}},
+	},
+	{
+		name: "a preflight agent takes a request for another agent", run: "TestARequestIsTakenOnce|TestReplaysAndForgeriesDoNothing",
+		packages: []string{fitness + "seal", fitness + "runner"},
+		edits:    []edit{{"internal/preflight/seal/seal.go", "e.Method, e.Path, e.Agent, e.Time", `e.Method, e.Path, "", e.Time`}},
+	},
+	{
+		name: "a preflight agent calls what the plan does not name", run: "TestOnlyTargetsAreCalled|TestKafka",
+		packages: []string{fitness + "dial", fitness + "servercheck"},
+		edits:    []edit{{"internal/preflight/dial/dial.go", "if !d.allowed[address] {", "if d.allowed == nil {"}},
+	},
+	{
+		name: "a preflight agent calls addresses that no plan may", run: "TestOnlyTargetsAreCalled", packages: []string{fitness + "dial"},
+		edits: []edit{{"internal/preflight/dial/dial.go", " || ip.IsUnspecified()", ""}},
+	},
+	{
+		name: "preflight asks one address of the ingress name", run: "TestTheRoundRobinTrap", packages: []string{fitness + "netcheck"},
+		edits: []edit{{"internal/preflight/netcheck/ingress.go", "	answers := make([]preflight.Answer, len(ips))\n", "	ips = ips[:1]\n	answers := make([]preflight.Answer, len(ips))\n"}},
 	},
 }
 

@@ -352,6 +352,11 @@ func schema(ctx context.Context, cfg Config, db *gorm.DB, board *process.Board) 
 	})
 }
 
+// Schema is the migrations, for those who look at them without applying them.
+func Schema() sqldb.Schema {
+	return sqldb.Schema{Service: "order", Migrations: mysqlorders.Migrations(), Versions: mysqlorders.VersionTable}
+}
+
 // Migrate brings the schema up to date.
 func Migrate(ctx context.Context, cfg Config) error {
 	db, err := sqldb.Open(cfg.Database)

@@ -104,6 +104,9 @@ func schema(ctx context.Context, cfg Config, db *gorm.DB) error {
 	return mysqlproducts.Check(ctx, db)
 }
 
+// Schema is the migrations, for those who look at them without applying them.
+func Schema() sqldb.Schema { return mysqlproducts.Schema() }
+
 // Migrate brings the schema up to date.
 func Migrate(ctx context.Context, cfg Config) error {
 	db, err := sqldb.Open(cfg.Database)

@@ -147,6 +147,9 @@ func warn(ctx context.Context, what string, err error) {
 	logx.WithContext(ctx).Errorw(what, logx.Field("error", err.Error()))
 }
 
+// Schema is the migrations, for those who look at them without applying them.
+func Schema() sqldb.Schema { return mysqlusers.Schema() }
+
 // Migrate brings the schema up to date.
 func Migrate(ctx context.Context, cfg Config) error {
 	db, err := sqldb.Open(cfg.Database)

@@ -90,6 +90,8 @@ type Topology struct {
 	Redis *testservers.RedisServer
 	Kafka []string
 	DSN   string
+	// Topic has the orders.
+	Topic string
 	Nacos *testservers.NacosServer
 	Group string
 	// Zipkin is the base URL of the trace server.
@@ -150,9 +152,9 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 		"SECKILL_MYSQL_DSN=" + p.DSN, "SECKILL_JWT_SECRET=" + JWTSecret,
 		"SECKILL_WEBHOOK_SECRET=" + webhookSecret, "SECKILL_ADMIN_PASSWORD=" + AdminPassword,
 	}
-	topic := fmt.Sprintf("orders-of-topology-%d", n)
+	p.Topic = fmt.Sprintf("orders-of-topology-%d", n)
 	p.save(t, "run.json", map[string]any{
-		"addr": "http://" + p.Addr, "redis": p.Redis.Addr, "kafka": p.Kafka, "topic": topic, "mysql": p.DSN,
+		"addr": "http://" + p.Addr, "redis": p.Redis.Addr, "kafka": p.Kafka, "topic": p.Topic, "mysql": p.DSN,
 		"demoSaleId": "", "startedAt": time.Now().UTC(),
 	})
 	p.save(t, "secrets.json", map[string]any{
@@ -161,7 +163,7 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 	var gateways []*Process
 	for _, service := range Services {
 		for i := range instances {
-			process := p.process(t, service, i+1, topic, o.settings)
+			process := p.process(t, service, i+1, p.Topic, o.settings)
 			p.Processes[service] = append(p.Processes[service], process)
 			if service == "api" {
 				gateways = append(gateways, process)
