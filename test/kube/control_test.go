@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -241,6 +242,29 @@ func TestOnAControlPlane(t *testing.T) {
 		for _, name := range Processes {
 			c.threeNodes(name)
 		}
+	})
+
+	t.Run("preflight has an agent on every node, and a runner", func(t *testing.T) {
+		c := c.on(t)
+		for _, part := range []string{"preflight", "preflight/run"} {
+			documents, err := Build(filepath.Join(root, "deploy/k8s/components", part))
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := c.must(documents, "apply", "--server-side", "--validate=strict", "-f", "-")
+			// Its namespace warns of all that "restricted" would refuse, which is to be the agents' hostPath alone.
+			for line := range strings.Lines(out) {
+				if strings.HasPrefix(line, "Warning") && !strings.Contains(line, `restricted volume types (volume "host" uses restricted volume type "hostPath")`) {
+					t.Errorf("%s: %s", part, line)
+				}
+			}
+			c.ready("seckill-preflight", "daemonset")
+		}
+		nodes := strings.Fields(c.must(nil, "get", "nodes", "-o", "name"))
+		if agents := c.must(nil, "-n", "seckill-preflight", "get", "daemonset", "agent", "-o", "jsonpath={.status.numberReady}"); agents != strconv.Itoa(len(nodes)) {
+			t.Errorf("%s agents on %d nodes", agents, len(nodes))
+		}
+		c.must(nil, "-n", "seckill-preflight", "wait", "--for=condition=Complete", "job/run", "--timeout", patience.String())
 	})
 
 	t.Run("PodSecurity holds", func(t *testing.T) {

@@ -40,6 +40,9 @@ func pods(objects []Object) []pod {
 	for _, d := range of[*appsv1.Deployment](objects) {
 		found = append(found, pod{owner: "Deployment/" + d.Name, template: d.Spec.Template})
 	}
+	for _, d := range of[*appsv1.DaemonSet](objects) {
+		found = append(found, pod{owner: "DaemonSet/" + d.Name, template: d.Spec.Template})
+	}
 	for _, s := range of[*appsv1.StatefulSet](objects) {
 		found = append(found, pod{owner: "StatefulSet/" + s.Name, template: s.Spec.Template, server: true})
 	}

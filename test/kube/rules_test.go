@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 )
 
@@ -44,6 +45,51 @@ func TestOverlaysKeepTheRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPreflightKeepsTheRules but for those that its agents cannot keep: they look at the node's file systems, listen on
+// no operators' port, and hold nothing that would have to drain.
+func TestPreflightKeepsTheRules(t *testing.T) {
+	o := component(t, "preflight")
+	want := []string{
+		"DaemonSet/agent: agent is ended before proxies have heard of it",
+		"DaemonSet/agent: agent is not asked for /healthz on its operators' listener",
+		"DaemonSet/agent: agent is not asked for /readyz on its operators' listener",
+		"DaemonSet/agent: mounts / of the node",
+		"Namespace/seckill-preflight: PodSecurity is not restricted",
+		"Service/agent: does not show the operators' listener",
+		"Service/any-agent: does not show the operators' listener",
+		"Service/any-agent: selects the pods of DaemonSet/agent",
+	}
+	if got := Check(o); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	for _, d := range of[*appsv1.DaemonSet](o) {
+		for _, c := range d.Spec.Template.Spec.Containers {
+			for _, m := range c.VolumeMounts {
+				if m.Name == "host" && !m.ReadOnly {
+					t.Error("the node's file systems can be written to")
+				}
+			}
+		}
+	}
+	for _, wrong := range Check(component(t, "preflight/run")) {
+		t.Error(wrong)
+	}
+}
+
+// component builds and decodes one that is applied by itself.
+func component(t *testing.T, name string) []Object {
+	t.Helper()
+	documents, err := Build(filepath.Join(root, "deploy/k8s/components", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := Decode(documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
 }
 
 // TestAllIsInOneNamespace looks for what kustomize's namespace left out.
