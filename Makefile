@@ -110,7 +110,7 @@ test-deploy: $(TOOLS)/.built ## docker-compose.yml, the Dockerfile, what Prometh
 test-kube: $(TOOLS)/.built ## deploy/k8s: kustomize, strict decoding, its rules, a control plane with simulated nodes
 	@if scripts/deploy-tools; then export SECKILL_REQUIRE_DEPLOY_TOOLS=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
 	if scripts/kube build; then export SECKILL_REQUIRE_KUBE=1; elif [ "$${CI:-}" = true ]; then exit 1; fi; \
-	$(TESTSUM) -tier kube -dir test/kube -- -vet=off -timeout 20m ./...
+	$(TESTSUM) -tier kube -dir test/kube -- -vet=off -timeout 40m ./...
 
 .PHONY: kube-rules
 kube-rules: ## write the PrometheusRules of deploy/k8s from the rules

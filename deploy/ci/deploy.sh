@@ -32,6 +32,11 @@ render() {
     printf '%s\n' "$@"
   } >"$work/$part/kustomization.yaml"
   kubectl kustomize "$work/$part" >"$work/$part.yaml"
+  # Where the overlay gives an image another name, that of this version is heard by nobody.
+  local stray
+  stray=$(sed -n 's/^[- ]*image: *//p' "$work/$part.yaml" | sort -u |
+    grep -vxF -f <(for name in $images; do image "$name" "$version"; done) || true)
+  [ -z "$stray" ] || fail "$overlay/$part does not take the version $version: $(paste -sd' ' <<<"$stray")"
 }
 
 apply() { k apply --server-side --force-conflicts --field-manager=seckill-deploy -f "$1"; }

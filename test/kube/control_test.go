@@ -26,6 +26,19 @@ type cluster struct {
 	token   string // "": as the administrator
 }
 
+// within is a test's context that ends while there is still time to end what the test has started: go test's own
+// limit ends nothing.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	limit, ok := t.Deadline()
+	if !ok {
+		return t.Context()
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), limit.Add(-30*time.Second))
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // start starts a control plane that ends with the test.
 func start(t *testing.T) *cluster {
 	t.Helper()
@@ -33,7 +46,7 @@ func start(t *testing.T) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), script, "ready").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(within(t), script, "ready").CombinedOutput(); err != nil {
 		if os.Getenv("SECKILL_REQUIRE_KUBE") != "" {
 			t.Fatalf("the control plane is not built: %s", out)
 		}
@@ -45,15 +58,15 @@ func start(t *testing.T) *cluster {
 			t.Errorf("%v\n%s", err, out)
 		}
 	})
-	if out, err := exec.CommandContext(t.Context(), script, "up", dir).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(within(t), script, "up", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	kubectl, err := exec.CommandContext(t.Context(), script, "kubectl").Output()
+	kubectl, err := exec.CommandContext(within(t), script, "kubectl").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, kubectl: strings.TrimSpace(string(kubectl)), config: filepath.Join(dir, "kubeconfig")}
-	crds, err := exec.CommandContext(t.Context(), script, "crds").Output()
+	crds, err := exec.CommandContext(within(t), script, "crds").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +83,7 @@ func (c *cluster) run(input []byte, args ...string) (string, error) {
 		who = append(who, "--token", c.token)
 	}
 	// In front: behind a "--" they would be another program's.
-	command := exec.CommandContext(c.t.Context(), c.kubectl, append(who, args...)...)
+	command := exec.CommandContext(within(c.t), c.kubectl, append(who, args...)...)
 	command.Stdin = bytes.NewReader(input)
 	out, err := command.CombinedOutput()
 	return string(out), err
@@ -175,17 +188,15 @@ func (c *cluster) nodesOf(namespace, name string) []string {
 // eventually asks until there is nothing left to say against it.
 func (c *cluster) eventually(wrong func() string) {
 	c.t.Helper()
-	end := time.Now().Add(patience)
+	ctx, cancel := context.WithTimeout(within(c.t), patience)
+	defer cancel()
 	for {
 		text := wrong()
 		if text == "" {
 			return
 		}
-		if time.Now().After(end) {
-			c.t.Fatal(text)
-		}
 		select {
-		case <-c.t.Context().Done():
+		case <-ctx.Done():
 			c.t.Fatal(text)
 		case <-time.After(200 * time.Millisecond):
 		}
