@@ -177,10 +177,10 @@ func TestStorageThatIsHidden(t *testing.T) {
 		}
 		return open(path)
 	}
-	wantSeen(t, s.Storage(t.Context(), task()), "storage-hidden /mnt/nfs share")
 	it := task()
-	it.Plan.Storage.Paths = []string{"/mnt/nfs share/mysql"}
 	wantSeen(t, s.Storage(t.Context(), it), "storage-unknown /mnt/nfs share")
+	it.Plan.Storage.Paths = nil
+	wantSeen(t, s.Storage(t.Context(), it), "storage-hidden /mnt/nfs share")
 }
 
 func TestMountinfoOfRealSystems(t *testing.T) {
