@@ -41,6 +41,10 @@ type Config struct {
 	// Migrate brings the schema up to date at the start; without it the service waits until another has.
 	Migrate bool `json:",default=true"`
 	Stock   redisstock.Config
+	// Buckets is over how many hash slots of Redis a new sale's stock is spread, at most 64, and at most one for
+	// every 100 units; a sale keeps what it was created with. More than one is for a Redis Cluster that one hot
+	// sale shall use wholly.
+	Buckets int64 `json:",default=1"`
 	Kafka   kafkaevents.Config
 	Accept  Accept
 	Writer  Writer

@@ -20,7 +20,9 @@ const (
 	MinPaymentTimeout = time.Second        //
 	MaxPaymentTimeout = 7 * 24 * time.Hour //
 	MaxWindow         = 366 * 24 * time.Hour
-	maxRestockID      = 64
+	// MaxBuckets bounds over how many hash slots of Redis a sale's stock is spread.
+	MaxBuckets   = 64
+	maxRestockID = 64
 )
 
 // DefaultPageLimit and MaxPageLimit bound a page of a list.
@@ -28,6 +30,10 @@ const (
 	DefaultPageLimit = 20
 	MaxPageLimit     = 100
 )
+
+// bucketUnits is the stock that a bucket has at least when its sale is created: units that lie in many small
+// heaps are carried from one to another with every purchase.
+const bucketUnits = 100
 
 // stockStateTTL is how old the figures of a read sale may be.
 const stockStateTTL = 100 * time.Millisecond
@@ -46,6 +52,7 @@ type Sales struct {
 	catalog   *Catalog
 	log       Log
 	rebuilder *Rebuilder
+	buckets   int64
 	stats     *Stats
 	now       func() time.Time
 
@@ -58,10 +65,11 @@ type cachedState struct {
 	at    time.Time
 }
 
-// NewSales makes the use cases of sales.
-func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, stats *Stats, now func() time.Time) *Sales {
+// NewSales makes the use cases of sales. New sales are spread over so many buckets, from 1 to MaxBuckets, where
+// their stock is large enough.
+func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, buckets int64, stats *Stats, now func() time.Time) *Sales {
 	return &Sales{
-		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, stats: stats, now: now,
+		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, buckets: buckets, stats: stats, now: now,
 		states: map[int64]cachedState{},
 	}
 }
@@ -72,6 +80,7 @@ func (s *Sales) Create(ctx context.Context, sale Sale) (View, error) {
 	if err := checkSale(sale); err != nil {
 		return View{}, err
 	}
+	sale.Buckets = max(1, min(s.buckets, sale.Stock/bucketUnits))
 	sale, err := s.store.CreateSale(ctx, sale, s.now())
 	if err != nil {
 		return View{}, err
@@ -273,7 +282,7 @@ func (s *Sales) preheat(ctx context.Context, id int64) (View, error) {
 func (s *Sales) built(ctx context.Context, id int64) error {
 	for {
 		state, err := s.stock.State(ctx, id)
-		if err == nil && state.Built && !state.Fenced && !state.Closed {
+		if err == nil && state.sellable() {
 			return nil
 		}
 		if err := sleep(ctx, offsetsInterval); err != nil {
@@ -417,7 +426,7 @@ func (s *Sales) state(ctx context.Context, id int64) (StockState, bool) {
 		return c.state, true
 	}
 	state, err := s.stock.State(ctx, id)
-	if err != nil || !state.Built || state.Fenced {
+	if err != nil || !state.Built || state.Fenced || state.Torn {
 		return StockState{}, false
 	}
 	s.mu.Lock()
