@@ -147,7 +147,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 func newStock(t testing.TB, addr string) *Stock {
 	t.Helper()
 	// A loaded test machine is slow, and a timeout is a verdict of its own.
-	s, err := New(Config{Addr: addr, DialTimeout: 20 * time.Second, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
+	s, err := New(Config{Addr: addr, DialTimeout: 20 * time.Second, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,4 +323,25 @@ func state(t testing.TB, s *Stock, sale int64) order.StockState {
 		t.Fatal(err)
 	}
 	return st
+}
+
+// epochOf is the current epoch of a Stock's only server.
+func epochOf(t testing.TB, s *Stock) *epoch {
+	t.Helper()
+	srv, e, err := s.servers.acquire(s.route.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.servers.release(srv, e)
+	return e
+}
+
+// only is the bucket of a sale that has one.
+func only(t testing.TB, s *Stock, sale int64) bucket {
+	t.Helper()
+	b, err := s.buckets(ctx, sale)
+	if err != nil || len(b) != 1 {
+		t.Fatal(b, err)
+	}
+	return b[0]
 }
