@@ -62,7 +62,7 @@ func Defaults(listen string) Config {
 		RpcServerConf: rpcserver.Conf("order.rpc", listen),
 		Roles:         []string{RoleRPC, RoleRelay, RoleWriter, RoleExpirer},
 		Migrate:       true,
-		Buckets:       1,
+		Spread:        config.Spread{Buckets: 1, Units: 100},
 		Accept: config.Accept{
 			Budget: 2500 * time.Millisecond, ScriptBudget: time.Second, PublishBudget: time.Second,
 			Lanes: 4, MaxBatch: 64, MaxWaiting: 4096, RemovalPause: 20 * time.Millisecond, RelayAge: 3 * time.Second, Quiet: 3 * time.Second,
@@ -95,8 +95,8 @@ func check(cfg Config) error {
 		return errors.New("config: Writer: Batch and StepTimeout must be positive")
 	case cfg.Survey.Interval <= 0 || cfg.Survey.Timeout <= 0 || cfg.Survey.Sales < 0:
 		return errors.New("config: Survey: Interval and Timeout must be positive, Sales at least 0")
-	case cfg.Buckets < 1 || cfg.Buckets > order.MaxBuckets:
-		return fmt.Errorf("config: Buckets must be from 1 to %d", order.MaxBuckets)
+	case cfg.Spread.Buckets < 1 || cfg.Spread.Buckets > order.MaxBuckets || cfg.Spread.Units < 1:
+		return fmt.Errorf("config: Spread: Buckets must be from 1 to %d, Units at least 1", order.MaxBuckets)
 	case len(cfg.Payment.WebhookSecret) < minSecret && slices.Contains(cfg.Roles, RoleRPC):
 		return fmt.Errorf("config: Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
 	}
@@ -233,7 +233,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	}
 	rebuilder = order.NewRebuilder(store, e.stock, relay, e.log, catalog, quiet, stats, owner, now, logger)
 	orders := order.NewOrders(store, e.stock, catalog, stats, now, logger, returner.Kick)
-	sales := order.NewSales(store, e.stock, catalog, e.log, rebuilder, cfg.Buckets, stats, now)
+	sales := order.NewSales(store, e.stock, catalog, e.log, rebuilder, order.Spread(cfg.Spread), stats, now)
 	provider := sandboxpay.New(cfg.Payment.SandboxWebhook, []byte(cfg.Payment.WebhookSecret))
 	payments := order.NewPayments(store, orders, provider, []byte(cfg.Payment.WebhookSecret), stats, now)
 	expirer := order.NewExpirer(store, stats, now, logger, returner.Kick)

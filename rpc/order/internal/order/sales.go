@@ -31,10 +31,6 @@ const (
 	MaxPageLimit     = 100
 )
 
-// bucketUnits is the stock that a bucket has at least when its sale is created: units that lie in many small
-// heaps are carried from one to another with every purchase.
-const bucketUnits = 100
-
 // stockStateTTL is how old the figures of a read sale may be.
 const stockStateTTL = 100 * time.Millisecond
 
@@ -45,6 +41,14 @@ type View struct {
 	Remaining int64
 }
 
+// Spread is over how many buckets the stock of a new sale is spread: as many as Buckets, from 1 to MaxBuckets, and no
+// more than one for every Units. Units that lie in many small heaps are carried from one to another with every
+// purchase.
+type Spread struct{ Buckets, Units int64 }
+
+// Of is the number of buckets for a stock.
+func (s Spread) Of(stock int64) int64 { return max(1, min(s.Buckets, stock/max(1, s.Units))) }
+
 // Sales manages sales.
 type Sales struct {
 	store     Store
@@ -52,7 +56,7 @@ type Sales struct {
 	catalog   *Catalog
 	log       Log
 	rebuilder *Rebuilder
-	buckets   int64
+	spread    Spread
 	stats     *Stats
 	now       func() time.Time
 
@@ -65,11 +69,10 @@ type cachedState struct {
 	at    time.Time
 }
 
-// NewSales makes the use cases of sales. New sales are spread over so many buckets, from 1 to MaxBuckets, where
-// their stock is large enough.
-func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, buckets int64, stats *Stats, now func() time.Time) *Sales {
+// NewSales makes the use cases of sales. New sales are spread by spread.
+func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, spread Spread, stats *Stats, now func() time.Time) *Sales {
 	return &Sales{
-		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, buckets: buckets, stats: stats, now: now,
+		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, spread: spread, stats: stats, now: now,
 		states: map[int64]cachedState{},
 	}
 }
@@ -80,7 +83,7 @@ func (s *Sales) Create(ctx context.Context, sale Sale) (View, error) {
 	if err := checkSale(sale); err != nil {
 		return View{}, err
 	}
-	sale.Buckets = max(1, min(s.buckets, sale.Stock/bucketUnits))
+	sale.Buckets = s.spread.Of(sale.Stock)
 	sale, err := s.store.CreateSale(ctx, sale, s.now())
 	if err != nil {
 		return View{}, err

@@ -67,7 +67,7 @@ func TestBuckets(t *testing.T) {
 		{1, order.MaxStock, 1}, {8, 1, 1}, {8, 199, 1}, {8, 200, 2}, {8, 799, 7}, {8, 800, 8}, {8, order.MaxStock, 8},
 		{order.MaxBuckets, order.MaxStock, order.MaxBuckets},
 	} {
-		sales := order.NewSales(w.store, w.stock, w.catalog, w.log, w.rebuilder, c.set, w.stats, w.clock.Now)
+		sales := order.NewSales(w.store, w.stock, w.catalog, w.log, w.rebuilder, order.Spread{Buckets: c.set, Units: 100}, w.stats, w.clock.Now)
 		s := draft(c.stock, 1)
 		s.Buckets = 5 // not the caller's to say
 		v, err := sales.Create(ctx, s)
