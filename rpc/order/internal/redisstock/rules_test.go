@@ -75,8 +75,8 @@ func TestReserveRules(t *testing.T) {
 }
 
 func TestReserveWindowAndPhase(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		hour := time.Hour
 		for _, c := range []struct {
 			name        string
@@ -265,8 +265,8 @@ func TestRelease(t *testing.T) {
 }
 
 func TestSync(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		sale := newSale()
 		terms := openTerms(sale, 2, 5)
 		if ok, err := s.Sync(ctx, terms); ok || err != nil {
@@ -422,8 +422,10 @@ func TestBuildNoticesLostKeys(t *testing.T) {
 			return []order.Held{{OrderID: mustID(t, sale, 1, 1), UserID: 1, Quantity: 1, KeyHash: "a", Holds: true}}
 		}
 		for name, lose := range map[string]func(sale int64) error{
-			"all":        func(int64) error { return epochOf(t, s).client.FlushAll(ctx).Err() },
-			"the buyers": func(sale int64) error { return epochOf(t, s).client.Del(ctx, s.generationKey(only(t, s, sale), 2, "buyers")).Err() },
+			"all": func(int64) error { return epochOf(t, s).client.FlushAll(ctx).Err() },
+			"the buyers": func(sale int64) error {
+				return epochOf(t, s).client.Del(ctx, s.generationKey(only(t, s, sale), 2, "buyers")).Err()
+			},
 		} {
 			sale := newSale()
 			b, err := s.Begin(ctx, sale, 2)
@@ -487,8 +489,8 @@ func TestPending(t *testing.T) {
 }
 
 func TestStateTellsTheAgeOfTheOldestEntry(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		sale := newSale()
 		if st := state(t, s, sale); st != (order.StockState{}) {
 			t.Fatalf("%+v", st)

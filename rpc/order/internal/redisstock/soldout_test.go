@@ -22,8 +22,8 @@ func askSoldOut(t testing.TB, s *Stock, sale, generation, sequence int64, lease 
 }
 
 func TestSoldOutAnswers(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		const lease = 100 * time.Millisecond
 		sale := newSale()
 		want := func(what string, got, want order.SoldOutAnswer) {
@@ -80,8 +80,8 @@ func TestSoldOutAnswers(t *testing.T) {
 
 // TestNothingIsSoldUnderALease: a unit that comes back waits for the lease, and no longer.
 func TestNothingIsSoldUnderALease(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		const lease = 300 * time.Millisecond
 		sale := newSale()
 		terms := openTerms(sale, 2, 2)
