@@ -182,7 +182,8 @@ test-stack: $(TOOLS)/.built ## end to end on the topology of production: crashes
 	@if scripts/servers && scripts/deploy-tools; then \
 	  export SECKILL_TEST_ENGINES=stack SECKILL_REQUIRE_SERVERS=1; \
 	  $(TESTSUM) -tier registry -- -race $(GOTEST) -p 1 ./internal/registry ./internal/testservers && \
-	  $(TESTSUM) -tier stack -- $(GOTEST) -p 1 -timeout 20m ./test/e2e/... ./test/stack/...; \
+	  $(TESTSUM) -tier stack -- $(GOTEST) -p 1 -timeout 20m ./test/e2e/... ./test/stack/... && \
+	  SECKILL_TEST_ENGINES=cluster $(TESTSUM) -tier cluster -- $(GOTEST) -timeout 20m ./test/e2e/...; \
 	elif [ "$${CI:-}" = true ]; then exit 1; \
 	else echo "stack: 0 passed, 0 failed, 1 skipped (the whole tier: no servers)" | tee -a $(SUMMARY); fi
 

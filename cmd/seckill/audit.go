@@ -31,6 +31,7 @@ type auditOptions struct {
 	sales    []int64
 	accepted string
 	redis    string
+	cluster  []string
 	kafka    []string
 	topic    string
 	mysql    string
@@ -70,13 +71,15 @@ Exit codes: 0 the promises hold, 1 one is broken, 2 it could not be told.`,
 	f.Int64SliceVar(&o.sales, "sale", nil, "ids of the sales (default: all)")
 	f.StringVar(&o.accepted, "accepted", "", "file of order ids that clients were told are accepted, one a line: each must be in MySQL")
 	f.StringVar(&o.redis, "redis", "", "host:port of Redis (default: the running platform's)")
+	f.StringSliceVar(&o.cluster, "redis-cluster", nil, "host:port of masters of a Redis Cluster, instead of --redis")
+	cmd.MarkFlagsMutuallyExclusive("redis", "redis-cluster")
 	f.StringSliceVar(&o.kafka, "kafka", nil, "host:port of Kafka brokers (default: the running platform's)")
 	f.StringVar(&o.topic, "kafka-topic", "", "name of the orders topic (default: the running platform's, or "+platform.DefaultTopic+")")
 	f.StringVar(&o.mysql, "mysql", os.Getenv(envMySQL), "DSN of the orders database (default: the running platform's; env "+envMySQL+")")
 	f.Lookup("mysql").DefValue = ""
 	f.StringVar(&o.configFile, "config", "", "configuration file of the order service, which says where the servers are, with TLS and passwords as it has them")
 	f.StringArrayVar(&o.settings, "set", nil, "Key.Inner=value that goes over --config; may be given again")
-	for _, other := range []string{"redis", "kafka", "kafka-topic", "mysql"} {
+	for _, other := range []string{"redis", "redis-cluster", "kafka", "kafka-topic", "mysql"} {
 		cmd.MarkFlagsMutuallyExclusive("config", other)
 	}
 	f.DurationVar(&o.wait, "wait", 30*time.Second, "how long to wait for a quiet moment of a sale")
@@ -164,14 +167,17 @@ func (o auditOptions) config() (orderapp.Config, error) {
 	if err != nil {
 		return cfg, err
 	}
-	cfg.Stock.Addr, cfg.Stock.Password = or(o.redis, run.Redis), os.Getenv(envRedisPassword)
+	cfg.Stock.Addr, cfg.Stock.Cluster, cfg.Stock.Password = run.Redis, run.RedisCluster, os.Getenv(envRedisPassword)
+	if o.redis != "" || len(o.cluster) > 0 {
+		cfg.Stock.Addr, cfg.Stock.Cluster = o.redis, o.cluster
+	}
 	cfg.Kafka.Brokers = run.Kafka
 	if len(o.kafka) > 0 {
 		cfg.Kafka.Brokers = o.kafka
 	}
 	platform.UseTopic(&cfg, or(o.topic, run.Topic))
 	cfg.Database = sqldb.Config{DSN: or(o.mysql, run.MySQL)}
-	if cfg.Stock.Addr == "" || len(cfg.Kafka.Brokers) == 0 || cfg.Database.DSN == "" {
+	if cfg.Stock.Addr == "" && len(cfg.Stock.Cluster) == 0 || len(cfg.Kafka.Brokers) == 0 || cfg.Database.DSN == "" {
 		return cfg, fmt.Errorf("no platform runs on %s: start one with seckill up, or give --redis, --kafka and --mysql", o.data)
 	}
 	if file, ok := strings.CutPrefix(cfg.Database.DSN, "sqlite:"); ok {

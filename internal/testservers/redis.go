@@ -35,9 +35,15 @@ type RedisServer struct {
 // that.
 func Redis(t testing.TB, args ...string) *RedisServer {
 	t.Helper()
+	return redisAt(t, FreeAddr(t), args)
+}
+
+// redisAt is Redis at an address.
+func redisAt(t testing.TB, addr string, args []string) *RedisServer {
+	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	require(t, "Redis", err)
-	r := &RedisServer{Addr: FreeAddr(t), t: t, program: program, dir: t.TempDir(), args: args}
+	r := &RedisServer{Addr: addr, t: t, program: program, dir: t.TempDir(), args: args}
 	t.Cleanup(r.Kill)
 	r.Start()
 	return r

@@ -1,7 +1,7 @@
 // Package e2e tests the whole platform from outside: the binaries as a user starts them, over HTTP and
 // by the commands. The same scenarios run on the embedded engines, on real servers, and as processes
 // of their own on real servers with a registry, as SECKILL_TEST_ENGINES says: embedded (the default),
-// servers or stack.
+// servers, stack, or cluster, which is stack with a Redis Cluster over which every sale is spread.
 package e2e
 
 import (
@@ -52,7 +52,10 @@ func TestMain(m *testing.M) {
 func onServers() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "servers" }
 
 // onStack tells whether the services are processes of their own.
-func onStack() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "stack" }
+func onStack() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "stack" || onCluster() }
+
+// onCluster tells whether the stock is spread over a Redis Cluster.
+func onCluster() bool { return os.Getenv("SECKILL_TEST_ENGINES") == "cluster" }
 
 // platform is one `seckill up`, or one topology, which can be killed and started again on the same data.
 type platform struct {
@@ -79,7 +82,11 @@ const adminPassword = "an admin password"
 func newPlatform(t *testing.T, args ...string) *platform {
 	t.Helper()
 	if onStack() {
-		s := topology.New(t, 1, nil)
+		var opts []topology.Option
+		if onCluster() {
+			opts = append(opts, topology.WithCluster(3, 8))
+		}
+		s := topology.New(t, 1, nil, opts...)
 		return &platform{t: t, dir: s.Dir, addr: s.Addr, args: args, env: s.Env(), stack: s, stdout: new(syncBuffer)}
 	}
 	p := &platform{t: t, dir: t.TempDir(), addr: testservers.FreeAddr(t), args: args, env: []string{"SECKILL_ADMIN_PASSWORD=" + adminPassword}}

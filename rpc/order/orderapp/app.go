@@ -12,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/seckill-go/seckill/internal/errs"
 	"github.com/seckill-go/seckill/internal/flow"
 	"github.com/seckill-go/seckill/internal/lifecycle"
 	"github.com/seckill-go/seckill/internal/process"
@@ -61,9 +62,10 @@ func Defaults(listen string) Config {
 		RpcServerConf: rpcserver.Conf("order.rpc", listen),
 		Roles:         []string{RoleRPC, RoleRelay, RoleWriter, RoleExpirer},
 		Migrate:       true,
+		Spread:        config.Spread{Buckets: 1, Units: 100},
 		Accept: config.Accept{
 			Budget: 2500 * time.Millisecond, ScriptBudget: time.Second, PublishBudget: time.Second,
-			Lanes: 4, MaxBatch: 64, MaxWaiting: 4096, RelayAge: 3 * time.Second, Quiet: 3 * time.Second,
+			Lanes: 4, MaxBatch: 64, MaxWaiting: 4096, RemovalPause: 20 * time.Millisecond, RelayAge: 3 * time.Second, Quiet: 3 * time.Second,
 		},
 		Writer:    config.Writer{Batch: 1000, StepTimeout: 30 * time.Second},
 		AuditWait: 5 * time.Second,
@@ -93,6 +95,8 @@ func check(cfg Config) error {
 		return errors.New("config: Writer: Batch and StepTimeout must be positive")
 	case cfg.Survey.Interval <= 0 || cfg.Survey.Timeout <= 0 || cfg.Survey.Sales < 0:
 		return errors.New("config: Survey: Interval and Timeout must be positive, Sales at least 0")
+	case cfg.Spread.Buckets < 1 || cfg.Spread.Buckets > order.MaxBuckets || cfg.Spread.Units < 1:
+		return fmt.Errorf("config: Spread: Buckets must be from 1 to %d, Units at least 1", order.MaxBuckets)
 	case len(cfg.Payment.WebhookSecret) < minSecret && slices.Contains(cfg.Roles, RoleRPC):
 		return fmt.Errorf("config: Payment.WebhookSecret has %d bytes and needs at least %d", len(cfg.Payment.WebhookSecret), minSecret)
 	}
@@ -108,6 +112,8 @@ type App struct {
 // engines are the adapters, each of which Close ends.
 type engines struct {
 	db        *gorm.DB
+	store     *mysqlorders.Store
+	catalog   *order.Catalog
 	stock     *redisstock.Stock
 	publisher *kafkaevents.Publisher
 	log       *kafkaevents.Log
@@ -145,7 +151,9 @@ func open(cfg Config) (e *engines, err error) {
 	if e.db, err = sqldb.Open(cfg.Database); err != nil {
 		return e, err
 	}
-	if e.stock, err = redisstock.New(cfg.Stock); err != nil {
+	e.store = mysqlorders.New(e.db)
+	e.catalog = order.NewCatalog(e.store, time.Now)
+	if e.stock, err = redisstock.New(cfg.Stock, bucketsOf(e.catalog)); err != nil {
 		return e, err
 	}
 	if e.publisher, err = kafkaevents.NewPublisher(cfg.Kafka); err != nil {
@@ -156,6 +164,18 @@ func open(cfg Config) (e *engines, err error) {
 	}
 	e.dead, err = kafkaevents.NewDeadLetters(cfg.Kafka)
 	return e, err
+}
+
+// bucketsOf looks up over how many buckets a sale's stock is spread. The catalogue bounds how often MySQL is asked
+// about a sale that is not there.
+func bucketsOf(catalog *order.Catalog) redisstock.Buckets {
+	return func(ctx context.Context, saleID int64) (int64, error) {
+		sale, err := catalog.Sale(ctx, saleID)
+		if errs.CodeOf(err) == errs.NotFound {
+			return 0, order.ErrNoSale
+		}
+		return sale.Buckets, err
+	}
 }
 
 // New checks the configuration and puts the service together. Nothing is connected to, and nothing
@@ -183,8 +203,8 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 		logger  = slog.New(logHandler{})
 		now     = time.Now
 		owner   = instanceID()
-		store   = mysqlorders.New(e.db)
-		catalog = order.NewCatalog(store, now)
+		store   = e.store
+		catalog = e.catalog
 	)
 	var (
 		rebuilder *order.Rebuilder
@@ -213,7 +233,7 @@ func assemble(cfg Config, e *engines, p process.Process) (*App, error) {
 	}
 	rebuilder = order.NewRebuilder(store, e.stock, relay, e.log, catalog, quiet, stats, owner, now, logger)
 	orders := order.NewOrders(store, e.stock, catalog, stats, now, logger, returner.Kick)
-	sales := order.NewSales(store, e.stock, catalog, e.log, rebuilder, stats, now)
+	sales := order.NewSales(store, e.stock, catalog, e.log, rebuilder, order.Spread(cfg.Spread), stats, now)
 	provider := sandboxpay.New(cfg.Payment.SandboxWebhook, []byte(cfg.Payment.WebhookSecret))
 	payments := order.NewPayments(store, orders, provider, []byte(cfg.Payment.WebhookSecret), stats, now)
 	expirer := order.NewExpirer(store, stats, now, logger, returner.Kick)

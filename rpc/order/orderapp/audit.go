@@ -31,7 +31,7 @@ func NewAuditor(cfg Config) (*Auditor, error) {
 		return nil, err
 	}
 	var (
-		store  = mysqlorders.New(e.db)
+		store  = e.store
 		stats  = new(order.Stats)
 		logger = slog.New(slog.DiscardHandler)
 		owner  = instanceID()
@@ -39,7 +39,7 @@ func NewAuditor(cfg Config) (*Auditor, error) {
 	relay := order.NewRelay(store, e.stock, e.publisher, stats, owner, 0, cfg.Accept.PublishBudget, time.Now, logger, func() {})
 	return &Auditor{
 		engines: e, store: store, auditor: order.NewAuditor(store, e.stock, e.log, cfg.AuditWait),
-		rebuild: order.NewRebuilder(store, e.stock, relay, e.log, order.NewCatalog(store, time.Now),
+		rebuild: order.NewRebuilder(store, e.stock, relay, e.log, e.catalog,
 			order.RebuilderConfig{Quiet: cfg.Accept.Quiet}, stats, owner, time.Now, logger),
 	}, nil
 }

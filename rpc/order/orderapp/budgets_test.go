@@ -60,7 +60,7 @@ Kafka: {Brokers: ["127.0.0.1:1"]}
 		t.Fatal(err)
 	}
 	code := Defaults("127.0.0.1:1")
-	if !reflect.DeepEqual(file.Accept, code.Accept) || file.Writer != code.Writer || file.AuditWait != code.AuditWait || file.Timeout != code.Timeout {
+	if !reflect.DeepEqual(file.Accept, code.Accept) || file.Writer != code.Writer || file.AuditWait != code.AuditWait || file.Spread != code.Spread || file.Timeout != code.Timeout {
 		t.Errorf("a file has %+v %+v, code %+v %+v", file.Accept, file.Writer, code.Accept, code.Writer)
 	}
 }

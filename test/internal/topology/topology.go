@@ -88,8 +88,10 @@ type Topology struct {
 	Bin string
 	// Redis, Kafka and DSN are the servers; Nacos is the registry and Group the group in it.
 	Redis *testservers.RedisServer
-	Kafka []string
-	DSN   string
+	// Cluster is in Redis's place with WithCluster.
+	Cluster *testservers.RedisClusterServers
+	Kafka   []string
+	DSN     string
 	// Topic has the orders.
 	Topic string
 	Nacos *testservers.NacosServer
@@ -113,6 +115,8 @@ type options struct {
 	noSchema bool
 	settings []string
 	kafka    []string
+	masters  int
+	buckets  int
 }
 
 // WithSettings goes over every service's configuration file, as in LogShip.Brokers=[].
@@ -122,6 +126,12 @@ func WithSettings(settings ...string) Option {
 
 // WithKafka takes another Kafka than the test binary's shared one.
 func WithKafka(brokers ...string) Option { return func(o *options) { o.kafka = brokers } }
+
+// WithCluster takes a Redis Cluster of so many masters in the place of one Redis, and spreads every sale over so
+// many buckets, or as many as it has units.
+func WithCluster(masters, buckets int) Option {
+	return func(o *options) { o.masters, o.buckets = masters, buckets }
+}
 
 // WithoutSchema leaves the database empty until Migrate.
 func WithoutSchema() Option { return func(o *options) { o.noSchema = true } }
@@ -143,27 +153,33 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 	n := topologies.Add(1)
 	p := &Topology{
 		Dir: t.TempDir(), Addr: testservers.FreeAddr(t), Bin: Build(t),
-		Redis: testservers.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec", "--repl-backlog-ttl", "0"),
 		Kafka: o.kafka, DSN: testservers.MariaDB(t), Nacos: nacos,
 		Zipkin: testservers.Zipkin(t), Group: fmt.Sprintf("topology-%d", n),
 		Processes: map[string][]*Process{},
 	}
+	stock := p.startRedis(t, o)
 	p.env = []string{
 		"SECKILL_MYSQL_DSN=" + p.DSN, "SECKILL_JWT_SECRET=" + JWTSecret,
 		"SECKILL_WEBHOOK_SECRET=" + webhookSecret, "SECKILL_ADMIN_PASSWORD=" + AdminPassword,
 	}
 	p.Topic = fmt.Sprintf("orders-of-topology-%d", n)
-	p.save(t, "run.json", map[string]any{
-		"addr": "http://" + p.Addr, "redis": p.Redis.Addr, "kafka": p.Kafka, "topic": p.Topic, "mysql": p.DSN,
+	run := map[string]any{
+		"addr": "http://" + p.Addr, "kafka": p.Kafka, "topic": p.Topic, "mysql": p.DSN,
 		"demoSaleId": "", "startedAt": time.Now().UTC(),
-	})
+	}
+	if p.Cluster != nil {
+		run["redisCluster"] = p.Cluster.Addrs()
+	} else {
+		run["redis"] = p.Redis.Addr
+	}
+	p.save(t, "run.json", run)
 	p.save(t, "secrets.json", map[string]any{
 		"jwtSecret": JWTSecret, "adminPassword": AdminPassword, "webhookSecret": webhookSecret,
 	})
 	var gateways []*Process
 	for _, service := range Services {
 		for i := range instances {
-			process := p.process(t, service, i+1, p.Topic, o.settings)
+			process := p.process(t, service, i+1, p.Topic, stock, o.settings)
 			p.Processes[service] = append(p.Processes[service], process)
 			if service == "api" {
 				gateways = append(gateways, process)
@@ -181,6 +197,21 @@ func New(t testing.TB, instances int, nacos *testservers.NacosServer, opts ...Op
 		}
 	})
 	return p
+}
+
+// startRedis starts what keeps the stock, and returns the order service's settings for it.
+func (p *Topology) startRedis(t testing.TB, o options) []string {
+	t.Helper()
+	args := []string{"--appendonly", "yes", "--appendfsync", "everysec", "--repl-backlog-ttl", "0"}
+	if o.masters == 0 {
+		p.Redis = testservers.Redis(t, args...)
+		return []string{"Stock.Addr=" + p.Redis.Addr}
+	}
+	p.Cluster = testservers.RedisCluster(t, o.masters, args...)
+	return []string{
+		`Stock.Addr=""`, "Stock.Cluster=[" + strings.Join(p.Cluster.Addrs(), ",") + "]",
+		fmt.Sprintf("Spread.Buckets=%d", o.buckets), "Spread.Units=1",
+	}
 }
 
 func (p *Topology) save(t testing.TB, name string, v any) {
@@ -220,7 +251,7 @@ func (p *Topology) migrate(t testing.TB, service string) {
 }
 
 // process prepares an instance by its service's own file, with addresses of its own.
-func (p *Topology) process(t testing.TB, name string, instance int, topic string, settings []string) *Process {
+func (p *Topology) process(t testing.TB, name string, instance int, topic string, stock, settings []string) *Process {
 	t.Helper()
 	service, role, _ := strings.Cut(name, "-")
 	process := &Process{
@@ -242,8 +273,8 @@ func (p *Topology) process(t testing.TB, name string, instance int, topic string
 		}
 		set = append(set, "Host="+host, "Port="+port)
 	case "order":
-		set = append(set,
-			"Roles=["+role+"]", "Stock.Addr="+p.Redis.Addr, "Kafka.Brokers=["+strings.Join(p.Kafka, ",")+"]",
+		set = append(append(set, stock...),
+			"Roles=["+role+"]", "Kafka.Brokers=["+strings.Join(p.Kafka, ",")+"]",
 			"Kafka.Topic="+topic, "Kafka.Group="+topic+"-writer", "Kafka.SessionTimeout=6s",
 			"Payment.SandboxWebhook=http://"+p.Addr+"/api/v1/payments/webhook")
 		fallthrough

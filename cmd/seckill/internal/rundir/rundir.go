@@ -28,8 +28,10 @@ const fileMode fs.FileMode = 0o600
 type Run struct {
 	// Addr is the gateway's base URL, such as http://127.0.0.1:8888.
 	Addr string `json:"addr"`
-	// Redis is host:port.
-	Redis string `json:"redis"`
+	// Redis is host:port; empty with a cluster.
+	Redis string `json:"redis,omitzero"`
+	// RedisCluster is masters of a Redis Cluster, each host:port.
+	RedisCluster []string `json:"redisCluster,omitzero"`
 	// Kafka is the bootstrap brokers, each host:port.
 	Kafka []string `json:"kafka"`
 	// Topic is the orders topic; empty for the default one.

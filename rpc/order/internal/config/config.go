@@ -41,6 +41,7 @@ type Config struct {
 	// Migrate brings the schema up to date at the start; without it the service waits until another has.
 	Migrate bool `json:",default=true"`
 	Stock   redisstock.Config
+	Spread  Spread
 	Kafka   kafkaevents.Config
 	Accept  Accept
 	Writer  Writer
@@ -48,6 +49,16 @@ type Config struct {
 	Survey  Survey
 	// AuditWait bounds how long an audit waits for a quiet moment.
 	AuditWait time.Duration `json:",default=5s"`
+}
+
+// Spread is over how many hash slots of Redis the stock of a new sale is spread; a sale keeps what it was created with.
+// See order.Spread.
+type Spread struct {
+	// Buckets is the slots at most, up to 64. More than one is for a Redis Cluster all of which one hot sale may use;
+	// every process of the service must know of buckets before.
+	Buckets int64 `json:",default=1"`
+	// Units is the stock that a bucket has at least.
+	Units int64 `json:",default=100"`
 }
 
 // Accept bounds the accepting of orders; see order.ReserverConfig.

@@ -22,6 +22,7 @@ type saleRow struct {
 	Version          int64
 	Generation       int64
 	FloorGeneration  int64
+	Buckets          int64
 	CreatedAtMs      int64
 	UpdatedAtMs      int64
 }
@@ -35,7 +36,7 @@ func (r saleRow) sale() order.Sale {
 		StartsAt: fromMillis(r.StartsAtMs), EndsAt: fromMillis(r.EndsAtMs),
 		PaymentTimeout: time.Duration(r.PaymentTimeoutMs) * time.Millisecond,
 		Phase:          order.Phase(r.Phase), Version: r.Version,
-		Generation: r.Generation, Floor: r.FloorGeneration,
+		Generation: r.Generation, Floor: r.FloorGeneration, Buckets: r.Buckets,
 		CreatedAt: fromMillis(r.CreatedAtMs), UpdatedAt: fromMillis(r.UpdatedAtMs),
 	}
 }
@@ -47,7 +48,7 @@ func rowOfSale(s order.Sale) saleRow {
 		StartsAtMs: millis(s.StartsAt), EndsAtMs: millis(s.EndsAt),
 		PaymentTimeoutMs: s.PaymentTimeout.Milliseconds(),
 		Phase:            string(s.Phase), Version: s.Version,
-		Generation: s.Generation, FloorGeneration: s.Floor,
+		Generation: s.Generation, FloorGeneration: s.Floor, Buckets: s.Buckets,
 		CreatedAtMs: millis(s.CreatedAt), UpdatedAtMs: millis(s.UpdatedAt),
 	}
 }

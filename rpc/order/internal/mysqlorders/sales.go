@@ -27,9 +27,10 @@ func takeSale(db *gorm.DB, id int64) (saleRow, error) {
 	return row, err
 }
 
-// saveSale stores a sale whose row is locked. The units sold are moved by conditional updates alone.
+// saveSale stores a sale whose row is locked. The units sold are moved by conditional updates alone, and the
+// buckets never change.
 func saveSale(tx *gorm.DB, row *saleRow) error {
-	return tx.Model(row).Select("*").Omit("ID", "Sold").Updates(row).Error
+	return tx.Model(row).Select("*").Omit("ID", "Sold", "Buckets").Updates(row).Error
 }
 
 // changeLocked reads a sale under its row lock, lets f change it and what belongs to it, and returns
@@ -50,10 +51,11 @@ func (s *Store) changeLocked(ctx context.Context, what string, id int64, f func(
 }
 
 // CreateSale stores a draft with the next id. Of the given sale it takes product, title, price,
-// currency, stock, limit, window and payment timeout.
+// currency, stock, limit, window, payment timeout and buckets, of which there is at least one.
 func (s *Store) CreateSale(ctx context.Context, sale order.Sale, now time.Time) (order.Sale, error) {
 	row := rowOfSale(sale)
 	row.Sold, row.Generation, row.FloorGeneration = 0, 0, 0
+	row.Buckets = max(row.Buckets, 1)
 	row.Version, row.Phase = 1, string(order.PhaseDraft)
 	row.CreatedAtMs, row.UpdatedAtMs = millis(now), millis(now)
 	err := s.transact(ctx, "create sale", func(tx *gorm.DB) error {

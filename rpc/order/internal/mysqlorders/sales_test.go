@@ -24,7 +24,7 @@ func TestCreateAndChangeSale(t *testing.T) {
 		given := order.Sale{
 			ProductID: 3, Title: "Кофе ☕ \\ ' \"", Price: 100, Currency: "USD", Stock: 9, PerUserLimit: 2,
 			StartsAt: noon.Add(time.Millisecond), EndsAt: noon.Add(time.Hour), PaymentTimeout: 90 * time.Second,
-			Sold: 4, Phase: order.PhaseEnded, Generation: 8, Floor: 7, ID: 99, // not the caller's to say
+			Buckets: 8, Sold: 4, Phase: order.PhaseEnded, Generation: 8, Floor: 7, ID: 99, // the last five are not the caller's to say
 		}
 		sale, err := s.CreateSale(ctx, given, noon)
 		must(t, err)
@@ -42,14 +42,14 @@ func TestCreateAndChangeSale(t *testing.T) {
 		sale, err = s.ChangeSale(ctx, 1, later, func(s *order.Sale) error {
 			*s = order.Sale{
 				ID: 5, ProductID: 5, Title: "Tea", Price: 5, Currency: "EUR", Stock: 6, PerUserLimit: 1,
-				StartsAt: noon, EndsAt: later, PaymentTimeout: time.Second, Phase: order.PhaseLive, Sold: 3, Generation: 5, Floor: 5,
+				StartsAt: noon, EndsAt: later, PaymentTimeout: time.Second, Phase: order.PhaseLive, Sold: 3, Generation: 5, Floor: 5, Buckets: 5,
 			}
 			return nil
 		})
 		must(t, err)
 		want = order.Sale{
 			ID: 1, ProductID: 3, Title: "Tea", Price: 5, Currency: "EUR", Stock: 6, PerUserLimit: 1,
-			StartsAt: noon, EndsAt: later, PaymentTimeout: time.Second, Phase: order.PhaseLive, Version: 2, CreatedAt: noon, UpdatedAt: later,
+			StartsAt: noon, EndsAt: later, PaymentTimeout: time.Second, Phase: order.PhaseLive, Version: 2, Buckets: 8, CreatedAt: noon, UpdatedAt: later,
 		}
 		if sale != want || saleNow(t, s, 1) != want {
 			t.Errorf("changed %+v\nwant    %+v", sale, want)

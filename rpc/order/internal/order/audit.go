@@ -349,13 +349,7 @@ func checkRedis(rep *Report, sale Sale, redis redisView, orders map[ID]Order, mo
 			rep.find(3, FindingOverLimit, 0, user, "holds %d units in Redis, the limit is %d", units, sale.PerUserLimit)
 		}
 	}
-	// Orders up to the sequence of the first look were all there when the orders were read.
-	for seq := int64(1); seq <= redis.before.Sequence; seq++ {
-		if !given[seq] {
-			id, _ := MakeID(sale.ID, state.Generation, seq)
-			rep.find(2, FindingUnaccounted, id, 0, "the sequence number was given and no order has it")
-		}
-	}
+	checkSequences(rep, sale, redis.before, given)
 	if state.Remaining < 0 {
 		rep.find(1, FindingOversold, 0, 0, "%d units remain in Redis", state.Remaining)
 	}
@@ -382,6 +376,37 @@ func checkRedis(rep *Report, sale Sale, redis redisView, orders map[ID]Order, mo
 		rep.find(4, FindingDoubleReturn, 0, 0, "remaining %d + held %d is more than %d", state.Remaining, rep.Figures["held"], sale.Stock)
 	case sum < sale.Stock:
 		rep.find(4, FindingUnitsWrong, 0, 0, "remaining %d + held %d is less than %d", state.Remaining, rep.Figures["held"], sale.Stock)
+	}
+}
+
+// checkSequences looks for sequence numbers that were given and that no order has. A bucket gives n = 1, 2, …, which
+// are the sequence numbers n·buckets + bucket. All that were given before the first look were there when the orders
+// were read, and so was every one below another of its bucket.
+func checkSequences(rep *Report, sale Sale, before StockState, given map[int64]bool) {
+	missing := before.Sequence - int64(len(given))
+	last := make([]int64, max(sale.Buckets, 1))
+	buckets := int64(len(last))
+	for seq := range given {
+		last[seq%buckets] = max(last[seq%buckets], seq/buckets)
+	}
+	for bucket, n := range last {
+		for i := int64(1); i < n; i++ {
+			seq := i*buckets + int64(bucket)
+			if given[seq] {
+				continue
+			}
+			missing--
+			id, _ := MakeID(sale.ID, before.Generation, seq)
+			rep.find(2, FindingUnaccounted, id, 0, "the sequence number was given and no order has it")
+		}
+	}
+	for ; missing > 0 && len(rep.Findings) < maxFindings; missing-- {
+		var id ID // of several buckets nobody knows which one gave it
+		if buckets == 1 {
+			last[0]++
+			id, _ = MakeID(sale.ID, before.Generation, last[0])
+		}
+		rep.find(2, FindingUnaccounted, id, 0, "a sequence number was given last and no order has it")
 	}
 }
 

@@ -119,6 +119,42 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestAuditFindsGaps: a number that no order has is found in every bucket, named where another of its bucket shows that
+// it was given, and an order that came after the first look is no matter.
+func TestAuditFindsGaps(t *testing.T) {
+	for name, c := range map[string]struct {
+		buckets, before int64
+		given           []int64
+		named           []int64
+		found           int
+	}{
+		"nothing was given":           {1, 0, nil, nil, 0},
+		"dense":                       {1, 3, []int64{1, 2, 3}, nil, 0},
+		"one came later":              {1, 2, []int64{1, 2, 3}, nil, 0},
+		"a gap":                       {1, 3, []int64{1, 3}, []int64{2}, 1},
+		"the last ones":               {1, 3, []int64{1}, []int64{2, 3}, 2},
+		"a gap, and one came later":   {1, 2, []int64{1, 3}, []int64{2}, 1},
+		"buckets that are dense":      {3, 4, []int64{3, 6, 9, 5}, nil, 0},
+		"a gap of a bucket":           {3, 4, []int64{3, 9, 5, 8}, []int64{6}, 1},
+		"the only one of a bucket":    {3, 3, []int64{3, 6}, nil, 1},
+		"a gap and the last of other": {3, 5, []int64{3, 9, 5}, []int64{6}, 2},
+	} {
+		findings := order.CheckSequences(c.buckets, c.before, c.given...)
+		var named []int64
+		for _, f := range findings {
+			if f.Code != order.FindingUnaccounted || f.Promise != 2 {
+				t.Errorf("%s: finding %+v", name, f)
+			}
+			if f.OrderID != 0 {
+				named = append(named, f.OrderID.Sequence())
+			}
+		}
+		if len(findings) != c.found || !slices.Equal(named, c.named) {
+			t.Errorf("%s: %+v, want %d findings that name %v", name, findings, c.found, c.named)
+		}
+	}
+}
+
 func TestAuditSaysWhatItCouldNotRead(t *testing.T) {
 	for method, hooks := range map[string]func(*world) *ordertest.Hooks{
 		"Sale": func(w *world) *ordertest.Hooks { return &w.store.Hooks }, "EachOrder": func(w *world) *ordertest.Hooks { return &w.store.Hooks },

@@ -22,6 +22,18 @@ func (w *Writer) Handle(ctx context.Context, messages []Message) error {
 	return w.handle(ctx, messages)
 }
 
+// CheckSequences is what an audit finds about the sequence numbers that orders have, of a sale with so many buckets
+// that had given so many numbers at the first look.
+func CheckSequences(buckets, before int64, given ...int64) []Finding {
+	rep := Report{}
+	has := map[int64]bool{}
+	for _, n := range given {
+		has[n] = true
+	}
+	checkSequences(&rep, Sale{ID: 1, Buckets: buckets}, StockState{Generation: 1, Sequence: before}, has)
+	return rep.Findings
+}
+
 // Watching is how many watches of an order are registered.
 func (o *Orders) Watching(id ID) int {
 	o.mu.Lock()

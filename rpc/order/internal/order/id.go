@@ -36,7 +36,8 @@ func (id ID) Sale() int64 { return int64(id) >> saleShift }
 // Generation is the generation of the sale that accepted the order.
 func (id ID) Generation() int64 { return int64(id) >> generationShift & MaxGeneration }
 
-// Sequence is the order's number within its generation, from 1 without gaps.
+// Sequence is the order's number within its generation. On a sale of one bucket they are 1, 2, …; of several, each
+// bucket's own numbers n = 1, 2, … times the buckets, plus the bucket.
 func (id ID) Sequence() int64 { return int64(id) & MaxSequence }
 
 // String is the id as it is on the wire: decimal.

@@ -89,7 +89,7 @@ func newWorldWith(t tb, cfg order.ReserverConfig) *world {
 	w.expirer = order.NewExpirer(w.store, w.stats, now, quietly, returned)
 	w.orders = order.NewOrders(w.store, w.stock, w.catalog, w.stats, now, quietly, returned)
 	w.payments = order.NewPayments(w.store, w.orders, w.provider, secret, w.stats, now)
-	w.sales = order.NewSales(w.store, w.stock, w.catalog, w.log, w.rebuilder, w.stats, now)
+	w.sales = order.NewSales(w.store, w.stock, w.catalog, w.log, w.rebuilder, order.Spread{Buckets: 1, Units: 1}, w.stats, now)
 	w.auditor = order.NewAuditor(w.store, w.stock, w.log, 0)
 	w.writer = w.newWriter(time.Minute)
 	t.Cleanup(func() {

@@ -104,7 +104,7 @@ func (o *Orders) accepted(ctx context.Context, id ID, userID int64) (Order, erro
 	if err != nil {
 		return Order{}, errs.Wrap(err, errs.Unavailable, "the order cannot be read now")
 	}
-	if (!state.Built || state.Fenced) && sale.Phase != PhaseDraft && id.Generation() >= sale.Floor {
+	if (!state.Built || state.Fenced || state.Torn) && sale.Phase != PhaseDraft && id.Generation() >= sale.Floor {
 		e := errs.New(errs.Unavailable, "the sale's stock is being rebuilt; ask for the order again")
 		e.RetryAfter = time.Second
 		return Order{}, e

@@ -224,6 +224,8 @@ func unfit(state StockState, s Sale) string {
 	switch {
 	case !state.Built:
 		return "Redis has nothing about the sale"
+	case state.Torn:
+		return "a part of its state is gone"
 	case state.Fenced:
 		return "its state was built on another Redis process"
 	case state.Closed:

@@ -20,7 +20,9 @@ const (
 	MinPaymentTimeout = time.Second        //
 	MaxPaymentTimeout = 7 * 24 * time.Hour //
 	MaxWindow         = 366 * 24 * time.Hour
-	maxRestockID      = 64
+	// MaxBuckets bounds over how many hash slots of Redis a sale's stock is spread.
+	MaxBuckets   = 64
+	maxRestockID = 64
 )
 
 // DefaultPageLimit and MaxPageLimit bound a page of a list.
@@ -39,6 +41,14 @@ type View struct {
 	Remaining int64
 }
 
+// Spread is over how many buckets the stock of a new sale is spread: as many as Buckets, from 1 to MaxBuckets, and no
+// more than one for every Units. Units that lie in many small heaps are carried from one to another with every
+// purchase.
+type Spread struct{ Buckets, Units int64 }
+
+// Of is the number of buckets for a stock.
+func (s Spread) Of(stock int64) int64 { return max(1, min(s.Buckets, stock/max(1, s.Units))) }
+
 // Sales manages sales.
 type Sales struct {
 	store     Store
@@ -46,6 +56,7 @@ type Sales struct {
 	catalog   *Catalog
 	log       Log
 	rebuilder *Rebuilder
+	spread    Spread
 	stats     *Stats
 	now       func() time.Time
 
@@ -58,10 +69,10 @@ type cachedState struct {
 	at    time.Time
 }
 
-// NewSales makes the use cases of sales.
-func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, stats *Stats, now func() time.Time) *Sales {
+// NewSales makes the use cases of sales. New sales are spread by spread.
+func NewSales(store Store, stock Stock, catalog *Catalog, log Log, rebuilder *Rebuilder, spread Spread, stats *Stats, now func() time.Time) *Sales {
 	return &Sales{
-		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, stats: stats, now: now,
+		store: store, stock: stock, catalog: catalog, log: log, rebuilder: rebuilder, spread: spread, stats: stats, now: now,
 		states: map[int64]cachedState{},
 	}
 }
@@ -72,6 +83,7 @@ func (s *Sales) Create(ctx context.Context, sale Sale) (View, error) {
 	if err := checkSale(sale); err != nil {
 		return View{}, err
 	}
+	sale.Buckets = s.spread.Of(sale.Stock)
 	sale, err := s.store.CreateSale(ctx, sale, s.now())
 	if err != nil {
 		return View{}, err
@@ -273,7 +285,7 @@ func (s *Sales) preheat(ctx context.Context, id int64) (View, error) {
 func (s *Sales) built(ctx context.Context, id int64) error {
 	for {
 		state, err := s.stock.State(ctx, id)
-		if err == nil && state.Built && !state.Fenced && !state.Closed {
+		if err == nil && state.sellable() {
 			return nil
 		}
 		if err := sleep(ctx, offsetsInterval); err != nil {
@@ -417,7 +429,7 @@ func (s *Sales) state(ctx context.Context, id int64) (StockState, bool) {
 		return c.state, true
 	}
 	state, err := s.stock.State(ctx, id)
-	if err != nil || !state.Built || state.Fenced {
+	if err != nil || !state.Built || state.Fenced || state.Torn {
 		return StockState{}, false
 	}
 	s.mu.Lock()

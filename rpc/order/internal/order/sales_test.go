@@ -60,6 +60,29 @@ func TestCreateChecksEveryField(t *testing.T) {
 	}
 }
 
+// TestBuckets: a sale is spread as far as it was set and as its stock reaches, and keeps what it got.
+func TestBuckets(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct{ set, stock, want int64 }{
+		{1, order.MaxStock, 1}, {8, 1, 1}, {8, 199, 1}, {8, 200, 2}, {8, 799, 7}, {8, 800, 8}, {8, order.MaxStock, 8},
+		{order.MaxBuckets, order.MaxStock, order.MaxBuckets},
+	} {
+		sales := order.NewSales(w.store, w.stock, w.catalog, w.log, w.rebuilder, order.Spread{Buckets: c.set, Units: 100}, w.stats, w.clock.Now)
+		s := draft(c.stock, 1)
+		s.Buckets = 5 // not the caller's to say
+		v, err := sales.Create(ctx, s)
+		must(t, err)
+		if v.Buckets != c.want || v.Terms().Buckets != c.want {
+			t.Errorf("%d set, %d units: %d buckets, terms of %d, want %d", c.set, c.stock, v.Buckets, v.Terms().Buckets, c.want)
+		}
+		v, err = w.sales.Update(ctx, v.ID, order.Change{Stock: ptr[int64](order.MaxStock)})
+		must(t, err)
+		if v.Buckets != c.want {
+			t.Errorf("%d set, %d units: more stock made %d buckets of %d", c.set, c.stock, v.Buckets, c.want)
+		}
+	}
+}
+
 func TestUpdateByPhase(t *testing.T) {
 	start := noon.Add(time.Hour)
 	for name, c := range map[string]struct {

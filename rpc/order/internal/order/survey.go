@@ -82,7 +82,7 @@ type SaleFigures struct {
 // Sellable tells whether the sale's state in Redis is whole. It means nothing without a Shelf.
 func (f SaleFigures) Sellable() bool { return f.Shelf != nil && f.Shelf.sellable() }
 
-func (s StockState) sellable() bool { return s.Built && !s.Fenced && !s.Closed }
+func (s StockState) sellable() bool { return s.Built && !s.Fenced && !s.Closed && !s.Torn }
 
 // Imbalance is stock − remaining − held in units, of a sale that is Sellable: 0 once it is quiet, above 0
 // while orders are accepted and not written, or ended and their units not back.

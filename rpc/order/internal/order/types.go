@@ -85,7 +85,10 @@ type Sale struct {
 	// Generation is raised at the start of every build of the sale's state in Redis; Floor follows
 	// it when the build has read MySQL. An order of a generation below Floor that is not in MySQL by
 	// then was never answered 202 and is refused. Both are 0 until the first preheat.
-	Generation, Floor    int64
+	Generation, Floor int64
+	// Buckets is over how many hash slots of Redis the stock is spread, from 1 to MaxBuckets. It never
+	// changes: whoever looks for the sale's state, of any generation, looks where it was built.
+	Buckets              int64
 	CreatedAt, UpdatedAt time.Time
 }
 
@@ -203,13 +206,15 @@ type Terms struct {
 	StartsAt, EndsAt time.Time
 	PerUserLimit     int64
 	Stock            int64
+	// Buckets is Sale.Buckets.
+	Buckets int64
 }
 
 // Terms are the sale's terms for Redis.
 func (s Sale) Terms() Terms {
 	return Terms{
 		SaleID: s.ID, Version: s.Version, Phase: s.Phase, StartsAt: s.StartsAt, EndsAt: s.EndsAt,
-		PerUserLimit: s.PerUserLimit, Stock: s.Stock,
+		PerUserLimit: s.PerUserLimit, Stock: s.Stock, Buckets: s.Buckets,
 	}
 }
 
@@ -220,12 +225,14 @@ type StockState struct {
 	// Fenced: the state was built on another Redis process than the one that answers now.
 	Fenced bool
 	// Closed: a rebuild has closed this generation.
-	Closed     bool
+	Closed bool
+	// Torn: a bucket is gone, or of another generation than the newest. The figures are of those that are there.
+	Torn       bool
 	Generation int64
 	Version    int64
 	Stock      int64
 	Remaining  int64
-	// Sequence is the last one given in this generation; Changes counts every change of units, so
+	// Sequence is how many sequence numbers were given in this generation; Changes counts every change of units, so
 	// that a reader can tell whether it saw one moment.
 	Sequence, Changes int64
 	OutboxEntries     int64

@@ -131,7 +131,7 @@ func newStock(t *testing.T, addr string) *redisstock.Stock {
 	const patience = 20 * time.Second
 	s, err := redisstock.New(redisstock.Config{
 		Addr: addr, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,7 +96,7 @@ func newWorld(t *testing.T, e *engines, stock, limit int64) *world {
 	w.orders = order.NewOrders(e.store, e.stock, w.catalog, w.stats, now, quietly, func() {})
 	w.payments = order.NewPayments(e.store, w.orders, w.provider, secret, w.stats, now)
 	w.rebuilder = w.newRebuilder(newProcess())
-	w.sales = order.NewSales(e.store, e.stock, w.catalog, w.log, w.rebuilder, w.stats, now)
+	w.sales = order.NewSales(e.store, e.stock, w.catalog, w.log, w.rebuilder, order.Spread{Buckets: 1, Units: 1}, w.stats, now)
 	w.auditor = order.NewAuditor(e.store, e.other, w.log, auditWait)
 
 	doomed := &doomedStore{Store: e.store}

@@ -272,6 +272,7 @@ func (s *Store) CreateSale(ctx context.Context, sale order.Sale, now time.Time) 
 		out = sale
 		out.ID, out.Phase, out.Version = int64(len(s.data.Sales)+1), order.PhaseDraft, 1
 		out.Sold, out.Generation, out.Floor = 0, 0, 0
+		out.Buckets = max(out.Buckets, 1)
 		out.CreatedAt, out.UpdatedAt = now, now
 		stored := out
 		s.data.Sales[out.ID] = &stored

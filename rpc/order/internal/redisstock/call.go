@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -28,6 +29,10 @@ var (
 	pendingScript = load("pending")
 	leaseScript   = load("lease")
 	soldOutScript = load("soldout")
+	lookScript    = load("look")
+	giveScript    = load("give")
+	takeScript    = load("take")
+	doneScript    = load("done")
 )
 
 // The first element of a script's reply; see lua/prelude.lua.
@@ -91,13 +96,14 @@ type outcome struct {
 // sign of another process.
 const attempts = 3
 
-// run runs a script on the process that answers now. Losing a reply, it runs it once more.
+// run runs a script on the process that answers for its first key now; all keys are in one slot. Losing a
+// reply, it runs it once more.
 func (s *Stock) run(ctx context.Context, sc script, keys []string, args ...any) outcome {
 	var (
 		out   outcome
 		doubt bool
 	)
-	out.err = s.do(ctx, func(ctx context.Context, e *epoch, c *redis.Client) error {
+	out.err = s.do(ctx, keys[0], func(ctx context.Context, e *epoch, c *redis.Client) error {
 		st := &stamp{epoch: e}
 		reply, err := evaluate(ctx, c, sc, st, keys, args)
 		if err != nil {
@@ -148,41 +154,55 @@ func evaluate(ctx context.Context, c *redis.Client, sc script, st *stamp, keys [
 	return cmd.Result()
 }
 
-// do calls f with the current epoch until it gives an answer, at most attempts times. f must be
-// harmless to repeat.
-func (s *Stock) do(ctx context.Context, f func(ctx context.Context, e *epoch, c *redis.Client) error) error {
+// do calls f with the current epoch of a key's master until it gives an answer, at most attempts times. f
+// must be harmless to repeat.
+func (s *Stock) do(ctx context.Context, key string, f func(ctx context.Context, e *epoch, c *redis.Client) error) error {
+	return s.attempt(ctx, func(ctx context.Context) (string, error) { return s.route.master(ctx, key) }, f)
+}
+
+// attempt is do for the master that where leads to.
+func (s *Stock) attempt(ctx context.Context, where func(context.Context) (string, error), f func(context.Context, *epoch, *redis.Client) error) error {
 	lost := false
 	for try := 1; ; try++ {
-		e, err := s.acquire()
+		began := time.Now()
+		addr, err := where(ctx)
 		if err != nil {
 			return err
 		}
-		err = s.once(ctx, e, lost, f)
+		srv, e, err := s.servers.acquire(addr)
+		if err != nil {
+			return err
+		}
+		err = once(ctx, e, lost, f)
 		moved := e.outdated() || errors.Is(err, errMoved)
 		var reply redis.Error
 		isReply := errors.As(err, &reply)
 		// A demoted server keeps its connections; the address may lead to the new master by now.
 		if moved || (isReply && (redis.HasErrorPrefix(err, "READONLY") || redis.HasErrorPrefix(err, "MASTERDOWN"))) {
-			s.renew(e)
+			s.servers.renew(srv, e)
 		}
-		s.release(e)
+		s.servers.release(srv, e)
+		elsewhere := isReply && s.route.elsewhere(err)
 		switch {
-		case err == nil || isReply || try == attempts || ctx.Err() != nil:
+		case err == nil || (isReply && !elsewhere) || try == attempts || ctx.Err() != nil:
 			return err
 		case errors.Is(err, redis.ErrPoolTimeout):
 			return err // another connection would get round the bound on their number
-		case moved:
+		case elsewhere || moved:
 		case lost:
 			return err
 		default:
 			lost = true
+		}
+		if !moved {
+			s.route.reload(ctx, began, s.servers)
 		}
 	}
 }
 
 // once calls f, after a lost reply on a connection of its own: others of the pool may be as dead as
 // the one that lost it.
-func (s *Stock) once(ctx context.Context, e *epoch, alone bool, f func(context.Context, *epoch, *redis.Client) error) error {
+func once(ctx context.Context, e *epoch, alone bool, f func(context.Context, *epoch, *redis.Client) error) error {
 	if !alone {
 		return f(ctx, e, e.client)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +15,13 @@ import (
 	"github.com/seckill-go/seckill/internal/tlsconf"
 )
 
-// Config says where Redis is. Only Addr is required; a zero field takes the default named.
+// Config says where Redis is. Addr or Cluster is required; a zero field takes the default named.
 type Config struct {
 	// Addr is host:port of the master, or of a name that leads to it.
-	Addr string
+	Addr string `json:",optional"`
+	// Cluster has host:port of some masters of a Redis Cluster, in the place of Addr; the others are heard of
+	// from these. Each is to be reached at the address that the cluster announces.
+	Cluster []string `json:",optional"`
 	// Username and Password come from the environment. A password without a name is that of the user
 	// default, which requirepass sets.
 	Username string `json:",optional,env=SECKILL_REDIS_USERNAME"`
@@ -29,7 +33,7 @@ type Config struct {
 	TLS tlsconf.Config `json:",optional"`
 	// Prefix stands before every key, for several installations on one Redis. It has no braces.
 	Prefix string `json:",optional"`
-	// PoolSize is the number of connections at most; 20.
+	// PoolSize is the number of connections at most, to each master; 20.
 	PoolSize int `json:",optional"`
 	// DialTimeout bounds a new connection, its TLS handshake included (1s), ReadTimeout and WriteTimeout
 	// each attempt of a command (1s), PoolTimeout the wait for a free connection (500ms). A nearer
@@ -42,8 +46,11 @@ type Config struct {
 
 // options are the go-redis options for connections of one epoch, all but the hook that makes it one.
 func (c Config) options() (redis.Options, error) {
-	if c.Addr == "" {
-		return redis.Options{}, errors.New("redisstock: Addr is missing")
+	if (c.Addr == "") == (len(c.Cluster) == 0) || slices.Contains(c.Cluster, "") {
+		return redis.Options{}, errors.New("redisstock: one of Addr and Cluster is needed, without empty addresses")
+	}
+	if len(c.Cluster) > 0 && c.DB != 0 {
+		return redis.Options{}, errors.New("redisstock: Redis Cluster has only database 0")
 	}
 	if strings.ContainsAny(c.Prefix, "{}") {
 		return redis.Options{}, errors.New("redisstock: Prefix must not hold braces, which choose the cluster slot")

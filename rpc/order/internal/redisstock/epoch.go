@@ -28,7 +28,7 @@ type epoch struct {
 	fence string
 	moved bool
 
-	// Guarded by Stock.mu.
+	// Guarded by servers.mu.
 	users   int
 	retired bool
 }

@@ -81,7 +81,7 @@ func TestFlushAllStopsTheSale(t *testing.T) {
 		sale := newSale()
 		terms := openTerms(sale, 10, 5)
 		rebuild(t, s, terms, 1)
-		if err := s.current.client.FlushAll(ctx).Err(); err != nil {
+		if err := epochOf(t, s).client.FlushAll(ctx).Err(); err != nil {
 			t.Fatal(err)
 		}
 		wantVerdict(t, "flushed", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictRebuilding)
@@ -142,7 +142,7 @@ func TestFenceAfterPromotion(t *testing.T) {
 	terms := openTerms(sale, 10, 5)
 	rebuild(t, s, terms, 1)
 	wantVerdict(t, "on the master", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictAccepted)
-	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(sale), 1))
+	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(only(t, s, sale)), 1))
 
 	p.target.Store(b.addr)
 	p.cut()
@@ -166,13 +166,13 @@ func TestFenceAfterDemotionAndPromotion(t *testing.T) {
 	terms := openTerms(sale, 10, 5)
 	rebuild(t, s, terms, 1)
 	wantVerdict(t, "before", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictAccepted)
-	was := s.current
-	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(sale), 1))
+	was := epochOf(t, s)
+	eventually(t, "the order on the replica", hasSequence(b, s.metaKey(only(t, s, sale)), 1))
 
 	b.do("REPLICAOF", "NO", "ONE")
 	replicate(t, a, b)
 	a.do("REPLICAOF", "NO", "ONE")
-	if s.current != was {
+	if epochOf(t, s) != was {
 		t.Fatal("the connection should have outlived this")
 	}
 	wantVerdict(t, "promoted again", reserve(s, ticket(sale, 2, 1, "a")), order.VerdictRebuilding)
@@ -230,9 +230,9 @@ func TestRefusalsOfRedisWriteNothing(t *testing.T) {
 
 			c.refuse(t, r)
 			// The bare error of the script, on a connection that was there before.
-			_, err := evaluate(ctx, s.current.client, reserveScript, &stamp{epoch: s.current},
-				[]string{s.metaKey(sale), s.generationKey(sale, 1, "buyers"), s.generationKey(sale, 1, "outbox")},
-				[]any{1, order.MaxSequence, 2, "b", 1, ""})
+			_, err := evaluate(ctx, epochOf(t, s).client, reserveScript, &stamp{epoch: epochOf(t, s)},
+				[]string{s.metaKey(only(t, s, sale)), s.generationKey(only(t, s, sale), 1, "buyers"), s.generationKey(only(t, s, sale), 1, "outbox")},
+				[]any{1, 1, 0, order.MaxSequence, 2, "b", 1, ""})
 			if !redis.HasErrorPrefix(err, c.reply) || !refused(err) {
 				t.Fatalf("got %v, want %s", err, c.reply)
 			}

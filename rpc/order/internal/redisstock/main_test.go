@@ -144,10 +144,29 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-func newStock(t testing.TB, addr string) *Stock {
+// forEachSize runs a test on each server with sales of one bucket and of several.
+func forEachSize(t *testing.T, f func(t *testing.T, addr string, buckets int64)) {
+	t.Helper()
+	forEachServer(t, func(t *testing.T, addr string) {
+		for _, buckets := range []int64{1, 3, 8} {
+			t.Run(fmt.Sprintf("%d", buckets), func(t *testing.T) { f(t, addr, buckets) })
+		}
+	})
+}
+
+func newStock(t testing.TB, addr string) *Stock { return newStockOf(t, addr, 1) }
+
+// newStockOf is a Stock whose sales have so many buckets each.
+func newStockOf(t testing.TB, addr string, buckets int64) *Stock {
+	t.Helper()
+	return connect(t, Config{Addr: addr}, buckets)
+}
+
+func connect(t testing.TB, cfg Config, buckets int64) *Stock {
 	t.Helper()
 	// A loaded test machine is slow, and a timeout is a verdict of its own.
-	s, err := New(Config{Addr: addr, DialTimeout: 20 * time.Second, ReadTimeout: 20 * time.Second, PoolTimeout: 20 * time.Second})
+	cfg.DialTimeout, cfg.ReadTimeout, cfg.PoolTimeout = 20*time.Second, 20*time.Second, 20*time.Second
+	s, err := New(cfg, func(context.Context, int64) (int64, error) { return buckets, nil })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,4 +342,48 @@ func state(t testing.TB, s *Stock, sale int64) order.StockState {
 		t.Fatal(err)
 	}
 	return st
+}
+
+// epochOf is the current epoch of a Stock's only server.
+func epochOf(t testing.TB, s *Stock) *epoch {
+	t.Helper()
+	srv, e, err := s.servers.acquire(s.route.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.servers.release(srv, e)
+	return e
+}
+
+// only is the bucket of a sale that has one.
+func only(t testing.TB, s *Stock, sale int64) bucket {
+	t.Helper()
+	b, err := s.buckets(ctx, sale)
+	if err != nil || len(b) != 1 {
+		t.Fatal(b, err)
+	}
+	return b[0]
+}
+
+// at is a bucket of a sale.
+func at(t testing.TB, s *Stock, sale, n int64) bucket {
+	t.Helper()
+	b, err := s.buckets(ctx, sale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b[n]
+}
+
+// homely is the i-th user, from 0, whose home is the bucket.
+func homely(b bucket, i int) int64 {
+	for user := int64(1); ; user++ {
+		if b.home(user) != b {
+			continue
+		}
+		if i == 0 {
+			return user
+		}
+		i--
+	}
 }

@@ -45,7 +45,7 @@ func TestMemoryPerOrder(t *testing.T) {
 		}
 	}
 	var keys int64
-	for _, k := range []string{s.metaKey(sale), s.generationKey(sale, 1, "buyers"), s.generationKey(sale, 1, "outbox")} {
+	for _, k := range []string{s.metaKey(only(t, s, sale)), s.generationKey(only(t, s, sale), 1, "buyers"), s.generationKey(only(t, s, sale), 1, "outbox")} {
 		n, err := r.admin.MemoryUsage(ctx, k, 0).Result()
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,7 @@ func TestAnEmptiedEmbeddedServerKeepsItsName(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		server := miniredis.RunT(t)
 		connect := func() *Stock {
-			s, err := New(Config{Addr: server.Addr()})
+			s, err := New(Config{Addr: server.Addr()}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,35 +19,80 @@ func (s *Stock) Remove(ctx context.Context, entries []order.EntryRef) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	ids := make(map[string][]string)
+	ids := make(map[string][]string) // by key
 	for _, e := range entries {
-		key := s.generationKey(e.SaleID, e.Generation, "outbox")
-		ids[key] = append(ids[key], strconv.FormatInt(e.FirstSequence, 10)+"-0")
+		sh, err := s.shelf(ctx, e.SaleID)
+		if err != nil {
+			return err
+		}
+		key := s.generationKey(bucket{sh, e.FirstSequence % sh.of}, e.Generation, "outbox")
+		ids[key] = append(ids[key], strconv.FormatInt(e.FirstSequence/sh.of, 10)+"-0")
 	}
-	err := s.do(ctx, func(ctx context.Context, _ *epoch, c *redis.Client) error {
-		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for key, list := range ids {
-				p.XDel(ctx, key, list...)
-			}
-			return nil
-		})
-		return err
-	})
+	groups, err := s.byMaster(ctx, slices.Sorted(maps.Keys(ids)))
 	if err != nil {
 		return unreachable(err, "remove %d outbox entries", len(entries))
 	}
-	return nil
+	return each(len(groups), func(i int) error {
+		err := s.do(ctx, groups[i][0], func(ctx context.Context, _ *epoch, c *redis.Client) error {
+			_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+				for _, key := range groups[i] {
+					p.XDel(ctx, key, ids[key]...)
+				}
+				return nil
+			})
+			return err
+		})
+		if err != nil {
+			return unreachable(err, "remove %d outbox entries", len(entries))
+		}
+		return nil
+	})
+}
+
+// byMaster puts the keys together that one master has.
+func (s *Stock) byMaster(ctx context.Context, keys []string) ([][]string, error) {
+	at := make(map[string][]string)
+	for _, key := range keys {
+		addr, err := s.route.master(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		at[addr] = append(at[addr], key)
+	}
+	return slices.Collect(maps.Values(at)), nil
 }
 
 // Pending implements order.Stock. An entry whose time lies in the future of Redis's clock, because
-// the clock was set back, counts as old enough. It fails on an entry that it cannot read.
+// the clock was set back, counts as old enough. It fails on an entry that it cannot read. Of several buckets
+// each call begins with the next one, so that none waits behind the others.
 func (s *Stock) Pending(ctx context.Context, saleID, generation int64, age time.Duration, limit int) ([]order.Entry, error) {
 	if limit < 1 {
 		return nil, nil
 	}
-	out := s.run(ctx, pendingScript, []string{s.generationKey(saleID, generation, "outbox")}, age.Milliseconds(), limit)
+	sh, err := s.shelf(ctx, saleID)
+	if errors.Is(err, order.ErrNoSale) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	first := int64(sh.turn.Add(1) % uint64(sh.of)) //nolint:gosec // below order.MaxBuckets
+	var entries []order.Entry
+	for i := int64(0); i < sh.of && len(entries) < limit; i++ {
+		some, err := s.pending(ctx, bucket{sh, (first + i) % sh.of}, generation, age, limit-len(entries))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, some...)
+	}
+	return entries, nil
+}
+
+// pending reads the entries of one bucket.
+func (s *Stock) pending(ctx context.Context, b bucket, generation int64, age time.Duration, limit int) ([]order.Entry, error) {
+	out := s.run(ctx, pendingScript, []string{s.generationKey(b, generation, "outbox")}, age.Milliseconds(), limit)
 	if out.err != nil {
-		return nil, unreachable(out.err, "read the outbox of sale %d", saleID)
+		return nil, unreachable(out.err, "read the outbox of sale %d", b.sale)
 	}
 	if len(out.rest)%3 != 0 {
 		return nil, fmt.Errorf("redisstock: an outbox reply of %d values", len(out.rest))
@@ -58,7 +105,7 @@ func (s *Stock) Pending(ctx context.Context, saleID, generation int64, age time.
 		if !ok1 || !ok2 || !ok3 {
 			return nil, errors.New("redisstock: an outbox reply that is not text")
 		}
-		e, err := parseEntry(saleID, generation, id, millis, lines)
+		e, err := parseEntry(b, generation, id, millis, lines)
 		if err != nil {
 			return nil, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,30 +16,107 @@ import (
 // scanCount is about how many buyers one step of EachOrder reads.
 const scanCount = 500
 
-// State implements order.Stock.
+// State implements order.Stock. Each bucket is read at its own moment. Figures are those of the buckets that are
+// of the newest generation; Changes of each only grow, so that two states with the same sum tell one moment of all.
 func (s *Stock) State(ctx context.Context, saleID int64) (order.StockState, error) {
-	out, generation := s.runCurrent(ctx, stateScript, saleID, []string{"outbox"})
-	if out.err != nil {
-		return order.StockState{}, unreachable(out.err, "read the state of sale %d", saleID)
-	}
-	if out.status == statusNone {
-		return order.StockState{}, nil
-	}
-	v, err := integers(out.rest, 9)
+	buckets, err := s.buckets(ctx, saleID)
 	if err != nil {
 		return order.StockState{}, err
 	}
-	return order.StockState{
+	parts := make([]partState, len(buckets))
+	err = each(len(buckets), func(i int) (err error) {
+		parts[i], err = s.partState(ctx, buckets[i])
+		return err
+	})
+	if err != nil {
+		return order.StockState{}, err
+	}
+	return sumStates(parts), nil
+}
+
+// partState is the state of one bucket.
+type partState struct {
+	order.StockState
+	transfers transfers
+}
+
+func (s *Stock) partState(ctx context.Context, b bucket) (partState, error) {
+	names := []string{"outbox"}
+	if b.of > 1 {
+		names = append(names, "transfers")
+	}
+	out, generation := s.runCurrent(ctx, stateScript, b, names)
+	if out.err != nil {
+		return partState{}, unreachable(out.err, "read the state of sale %d", b.sale)
+	}
+	if out.status == statusNone {
+		return partState{}, nil
+	}
+	const figures = 9
+	if len(out.rest) < figures {
+		return partState{}, fmt.Errorf("redisstock: a state of %d values", len(out.rest))
+	}
+	v, err := integers(out.rest[:figures], figures)
+	if err != nil {
+		return partState{}, err
+	}
+	moves, err := parseTransfers(out.rest[figures:])
+	if err != nil {
+		return partState{}, err
+	}
+	return partState{order.StockState{
 		Built: true, Fenced: v[0] == 1, Closed: v[1] == 1, Generation: generation, Version: v[2],
 		Stock: v[3], Remaining: v[4], Sequence: v[5], Changes: v[6], OutboxEntries: v[7],
 		OldestEntry: time.Duration(v[8]) * time.Millisecond,
-	}, nil
+	}, moves}, nil
+}
+
+// sumStates is the state of a sale whose buckets are in the states given.
+func sumStates(parts []partState) order.StockState {
+	var sum order.StockState
+	for _, p := range parts {
+		sum.Built = sum.Built || p.Built
+		sum.Fenced = sum.Fenced || p.Fenced
+		sum.Closed = sum.Closed || p.Closed
+		sum.Generation = max(sum.Generation, p.Generation)
+	}
+	if !sum.Built {
+		return sum
+	}
+	all := make([]transfers, len(parts))
+	first := true
+	for i, p := range parts {
+		if p.Generation != sum.Generation {
+			sum.Torn = true
+			continue
+		}
+		if first || p.Version < sum.Version {
+			sum.Version = p.Version
+		}
+		first = false
+		sum.Stock += p.Stock
+		sum.Remaining += p.Remaining
+		sum.Sequence += p.Sequence
+		sum.Changes += p.Changes
+		sum.OutboxEntries += p.OutboxEntries
+		sum.OldestEntry = max(sum.OldestEntry, p.OldestEntry)
+		all[i] = p.transfers
+	}
+	sum.Remaining += underWay(all)
+	return sum
 }
 
 // Orders implements order.Stock. A sale that is not built has none; a closed or fenced one tells what
 // is there.
 func (s *Stock) Orders(ctx context.Context, saleID, userID int64) ([]order.Held, error) {
-	out, _ := s.runCurrent(ctx, ordersScript, saleID, []string{"buyers"}, userID)
+	sh, err := s.shelf(ctx, saleID)
+	if errors.Is(err, order.ErrNoSale) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, _ := s.runCurrent(ctx, ordersScript, sh.home(userID), []string{"buyers"}, userID)
 	if out.err != nil {
 		return nil, unreachable(out.err, "read the orders of user %d on sale %d", userID, saleID)
 	}
@@ -55,26 +133,49 @@ func (s *Stock) Orders(ctx context.Context, saleID, userID int64) ([]order.Held,
 	return parseRecord(saleID, userID, record)
 }
 
-// EachOrder implements order.Stock. It fails when the generation or the Redis process changed while
-// it read, since orders may have been missed then.
+// EachOrder implements order.Stock. It reads the buckets that are of the newest generation, and fails when the
+// generation or the Redis process of one changed while it read, since orders may have been missed then.
 func (s *Stock) EachOrder(ctx context.Context, saleID int64, f func([]order.Held) error) error {
-	generation, process, err := s.builtGeneration(ctx, saleID)
-	if err != nil || generation == 0 {
+	buckets, err := s.buckets(ctx, saleID)
+	if err != nil {
 		return err
 	}
-	key := s.generationKey(saleID, generation, "buyers")
+	before, newest, err := s.built(ctx, buckets)
+	if err != nil || newest == 0 {
+		return err
+	}
+	for i, b := range buckets {
+		if before[i].generation != newest {
+			continue
+		}
+		if err := s.eachOrder(ctx, b, newest, f); err != nil {
+			return err
+		}
+	}
+	after, _, err := s.built(ctx, buckets)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(before, after) {
+		return fmt.Errorf("redisstock: sale %d was built anew while its orders were read", saleID)
+	}
+	return nil
+}
+
+func (s *Stock) eachOrder(ctx context.Context, b bucket, generation int64, f func([]order.Held) error) error {
+	key := s.generationKey(b, generation, "buyers")
 	var cursor uint64
 	for {
 		var fields []string
 		var next uint64
-		err := s.do(ctx, func(ctx context.Context, _ *epoch, c *redis.Client) (err error) {
+		err := s.do(ctx, key, func(ctx context.Context, _ *epoch, c *redis.Client) (err error) {
 			fields, next, err = c.HScan(ctx, key, cursor, "", scanCount).Result()
 			return err
 		})
 		if err != nil {
-			return unreachable(err, "read the orders of sale %d", saleID)
+			return unreachable(err, "read the orders of sale %d", b.sale)
 		}
-		orders, err := parseBuyers(saleID, fields)
+		orders, err := parseBuyers(b.sale, fields)
 		if err != nil {
 			return err
 		}
@@ -84,23 +185,36 @@ func (s *Stock) EachOrder(ctx context.Context, saleID int64, f func([]order.Held
 			}
 		}
 		if cursor = next; cursor == 0 {
-			break
+			return nil
 		}
 	}
-	after, processAfter, err := s.builtGeneration(ctx, saleID)
-	if err != nil {
-		return err
-	}
-	if after != generation || processAfter != process {
-		return fmt.Errorf("redisstock: sale %d was built anew while its orders were read", saleID)
-	}
-	return nil
 }
 
-// builtGeneration reads a sale's generation (0 when it is not built) and the identity of the process.
-func (s *Stock) builtGeneration(ctx context.Context, saleID int64) (generation int64, process string, err error) {
-	err = s.do(ctx, func(ctx context.Context, e *epoch, c *redis.Client) error {
-		generation, err = c.HGet(ctx, s.metaKey(saleID), "gen").Int64()
+// builtOn is a bucket's generation, 0 when it is not built, and the identity of the process that has it.
+type builtOn struct {
+	generation int64
+	process    string
+}
+
+// built reads builtOn of every bucket, and the newest generation.
+func (s *Stock) built(ctx context.Context, buckets []bucket) ([]builtOn, int64, error) {
+	all := make([]builtOn, len(buckets))
+	err := each(len(buckets), func(i int) (err error) {
+		all[i].generation, all[i].process, err = s.builtGeneration(ctx, buckets[i])
+		return err
+	})
+	var newest int64
+	for _, b := range all {
+		newest = max(newest, b.generation)
+	}
+	return all, newest, err
+}
+
+// builtGeneration reads a bucket's generation (0 when it is not built) and the identity of the process.
+func (s *Stock) builtGeneration(ctx context.Context, b bucket) (generation int64, process string, err error) {
+	key := s.metaKey(b)
+	err = s.do(ctx, key, func(ctx context.Context, e *epoch, c *redis.Client) error {
+		generation, err = c.HGet(ctx, key, "gen").Int64()
 		if errors.Is(err, redis.Nil) {
 			generation, err = 0, nil
 		}
@@ -108,7 +222,7 @@ func (s *Stock) builtGeneration(ctx context.Context, saleID int64) (generation i
 		return err
 	})
 	if err != nil {
-		return 0, "", unreachable(err, "read the generation of sale %d", saleID)
+		return 0, "", unreachable(err, "read the generation of sale %d", b.sale)
 	}
 	return generation, process, nil
 }

@@ -36,16 +36,16 @@ func parseRecord(sale, user int64, record string) ([]order.Held, error) {
 	return out, nil
 }
 
-// parseEntry reads one outbox entry: its stream id, its time and its lines.
-func parseEntry(sale, generation int64, id, millis, lines string) (order.Entry, error) {
+// parseEntry reads one outbox entry of a bucket: its stream id, its time and its lines.
+func parseEntry(b bucket, generation int64, id, millis, lines string) (order.Entry, error) {
 	fail := func(err error) (order.Entry, error) {
-		return order.Entry{}, fmt.Errorf("redisstock: sale %d, generation %d: a broken outbox entry %s: %w", sale, generation, id, err)
+		return order.Entry{}, fmt.Errorf("redisstock: sale %d, generation %d: a broken outbox entry %s: %w", b.sale, generation, id, err)
 	}
-	number, ok := strings.CutSuffix(id, "-0")
+	digits, ok := strings.CutSuffix(id, "-0")
 	if !ok {
 		return fail(fmt.Errorf("an id that no script gives"))
 	}
-	first, err := positive(number)
+	first, err := positive(digits)
 	if err != nil {
 		return fail(err)
 	}
@@ -53,15 +53,18 @@ func parseEntry(sale, generation int64, id, millis, lines string) (order.Entry, 
 	if err != nil {
 		return fail(err)
 	}
-	entry := order.Entry{Ref: order.EntryRef{SaleID: sale, Generation: generation, FirstSequence: first}}
-	sequence := first
+	if first > b.last() {
+		return fail(fmt.Errorf("an id that no script gives"))
+	}
+	entry := order.Entry{Ref: order.EntryRef{SaleID: b.sale, Generation: generation, FirstSequence: b.sequence(first)}}
+	number := first
 	for line := range strings.SplitSeq(lines, "\n") {
 		words := strings.Split(line, " ")
 		if len(words) != 4 || !plainKeyHash(words[2]) {
 			return fail(fmt.Errorf("line %q", line))
 		}
 		e := order.Event{KeyHash: words[2], Trace: words[3], ReservedAt: time.UnixMilli(at).UTC()}
-		if e.OrderID, err = order.MakeID(sale, generation, sequence); err != nil {
+		if e.OrderID, err = order.MakeID(b.sale, generation, b.sequence(number)); err != nil {
 			return fail(err)
 		}
 		if e.UserID, err = positive(words[0]); err != nil {
@@ -71,7 +74,7 @@ func parseEntry(sale, generation int64, id, millis, lines string) (order.Entry, 
 			return fail(err)
 		}
 		entry.Events = append(entry.Events, e)
-		sequence++
+		number++
 	}
 	return entry, nil
 }
@@ -90,12 +93,18 @@ func makeID(sale int64, generation, sequence string) (order.ID, error) {
 
 // positive reads a plain decimal number above 0.
 func positive(s string) (int64, error) {
+	n, err := natural(s)
+	if err == nil && n < 1 {
+		err = fmt.Errorf("%q is not a number above 0", s)
+	}
+	return n, err
+}
+
+// natural reads a plain decimal number from 0.
+func natural(s string) (int64, error) {
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		return 0, err
+	if err == nil && (n < 0 || s[0] == '+' || s[0] == '-') {
+		err = fmt.Errorf("%q is not a plain number", s)
 	}
-	if n < 1 || s[0] == '+' {
-		return 0, fmt.Errorf("%q is not a number above 0", s)
-	}
-	return n, nil
+	return n, err
 }

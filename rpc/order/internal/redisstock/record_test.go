@@ -29,12 +29,13 @@ func TestParseRecord(t *testing.T) {
 }
 
 func TestParseEntry(t *testing.T) {
+	b := bucket{&shelf{sale: 1, of: 1}, 0}
 	for _, broken := range [][3]string{
 		{"1-1", "5", "1 1 a "}, {"0-0", "5", "1 1 a "}, {"x-0", "5", "1 1 a "}, {"1-0", "", "1 1 a "}, {"1-0", "5", ""},
 		{"1-0", "5", "1 1 a"}, {"1-0", "5", "1 0 a "}, {"1-0", "5", "0 1 a "}, {"1-0", "5", "1 1  "}, {"1-0", "5", "1 1 a \n"},
 		{"67108863-0", "5", "1 1 a \n2 1 a "},
 	} {
-		if e, err := parseEntry(1, 1, broken[0], broken[1], broken[2]); err == nil {
+		if e, err := parseEntry(b, 1, broken[0], broken[1], broken[2]); err == nil {
 			t.Errorf("%q is read as %+v", broken, e)
 		}
 	}
@@ -61,8 +62,10 @@ func FuzzParseRecord(f *testing.F) {
 
 func FuzzParseEntry(f *testing.F) {
 	f.Add("1-0", "1700000000000", "7 1 0123456789abcdef 00-aa-bb-01\n8 2 k ")
+	f.Add("22369620-0", "1700000000000", "7 1 k \n8 2 k ")
+	b := bucket{&shelf{sale: 1, of: 3}, 2}
 	f.Fuzz(func(t *testing.T, id, millis, lines string) {
-		e, err := parseEntry(1, 1, id, millis, lines)
+		e, err := parseEntry(b, 1, id, millis, lines)
 		if err != nil {
 			return
 		}
@@ -70,7 +73,7 @@ func FuzzParseEntry(f *testing.F) {
 			t.Fatalf("%q %q %q: an entry without orders", id, millis, lines)
 		}
 		for i, ev := range e.Events {
-			if ev.OrderID.Sequence() != e.Ref.FirstSequence+int64(i) || ev.UserID < 1 || ev.Quantity < 1 || ev.KeyHash == "" || ev.ReservedAt.IsZero() {
+			if ev.OrderID.Sequence() != e.Ref.FirstSequence+3*int64(i) || ev.OrderID.Sequence()%3 != 2 || ev.UserID < 1 || ev.Quantity < 1 || ev.KeyHash == "" || ev.ReservedAt.IsZero() {
 				t.Fatalf("%q is read as %+v", lines, ev)
 			}
 		}

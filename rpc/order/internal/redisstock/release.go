@@ -20,15 +20,23 @@ const (
 // generation, which is built without them, covers it.
 func (s *Stock) Release(ctx context.Context, returns []order.Return) ([]bool, error) {
 	settled := make([]bool, len(returns))
-	groups := make(map[int64][]int)
-	for i, r := range returns {
-		groups[r.SaleID] = append(groups[r.SaleID], i)
-	}
+	groups := make(map[bucket][]int)
 	var failed []error
-	for sale, at := range groups {
+	for i, r := range returns {
+		sh, err := s.shelf(ctx, r.SaleID)
+		switch {
+		case errors.Is(err, order.ErrNoSale):
+		case err != nil:
+			failed = append(failed, err)
+		default:
+			home := sh.home(r.UserID)
+			groups[home] = append(groups[home], i)
+		}
+	}
+	for home, at := range groups {
 		for len(at) > 0 {
 			n := min(len(at), maxBatch)
-			if err := s.releaseBatch(ctx, sale, returns, at[:n], settled); err != nil {
+			if err := s.releaseBatch(ctx, home, returns, at[:n], settled); err != nil {
 				failed = append(failed, err)
 			}
 			at = at[n:]
@@ -37,15 +45,15 @@ func (s *Stock) Release(ctx context.Context, returns []order.Return) ([]bool, er
 	return settled, errors.Join(failed...)
 }
 
-func (s *Stock) releaseBatch(ctx context.Context, sale int64, returns []order.Return, at []int, settled []bool) error {
+func (s *Stock) releaseBatch(ctx context.Context, b bucket, returns []order.Return, at []int, settled []bool) error {
 	args := make([]any, 0, 4*len(at))
 	for _, i := range at {
 		r := &returns[i]
 		args = append(args, r.UserID, r.OrderID.Generation(), r.OrderID.Sequence(), r.Floor)
 	}
-	out, _ := s.runCurrent(ctx, releaseScript, sale, []string{"buyers"}, args...)
+	out, _ := s.runCurrent(ctx, releaseScript, b, []string{"buyers"}, args...)
 	if out.err != nil {
-		return unreachable(out.err, "give units back to sale %d", sale)
+		return unreachable(out.err, "give units back to sale %d", b.sale)
 	}
 	if out.status == statusNone {
 		return nil
@@ -62,7 +70,7 @@ func (s *Stock) releaseBatch(ctx context.Context, sale int64, returns []order.Re
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("redisstock: sale %d: orders to give back that its generation does not have: %v", sale, missing)
+		return fmt.Errorf("redisstock: sale %d: orders to give back that its generation does not have: %v", b.sale, missing)
 	}
 	return nil
 }

@@ -2,7 +2,8 @@ package redisstock
 
 import (
 	"context"
-	"sync"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
@@ -13,9 +14,6 @@ const (
 	maxQuantity = 1_000_000
 	maxKeyHash  = 64
 )
-
-// maxParallelSales is how many sales of one Reserve call are decided at once.
-const maxParallelSales = 8
 
 // What reserve.lua says to a ticket.
 var verdicts = map[int64]order.Verdict{
@@ -32,7 +30,8 @@ const (
 // Reserve implements order.Stock. A ticket that no sale could take (an id, a quantity or a key hash out
 // of range) is not sent and gets VerdictUnavailable; a trace that is not visible ASCII is dropped. The
 // order of an id that would not fit order.ID is refused with VerdictRebuilding, since only a new
-// generation numbers anew.
+// generation numbers anew. Of a sale in several buckets, the tickets of one user keep their order, unless the
+// bucket runs dry: the ones that it refuses for that are decided last.
 func (s *Stock) Reserve(ctx context.Context, tickets []order.Ticket) ([]order.Decision, []order.EntryRef) {
 	decisions := make([]order.Decision, len(tickets))
 	groups := make(map[int64][]int)
@@ -47,33 +46,77 @@ func (s *Stock) Reserve(ctx context.Context, tickets []order.Ticket) ([]order.De
 		}
 		groups[t.SaleID] = append(groups[t.SaleID], i)
 	}
-	if len(sales) == 1 {
-		return decisions, s.reserveSale(ctx, sales[0], tickets, groups[sales[0]], decisions)
-	}
 	refs := make([][]order.EntryRef, len(sales))
-	free := make(chan struct{}, maxParallelSales)
-	var wg sync.WaitGroup
-	for i, sale := range sales {
-		wg.Go(func() {
-			free <- struct{}{}
-			refs[i] = s.reserveSale(ctx, sale, tickets, groups[sale], decisions)
-			<-free
-		})
-	}
-	wg.Wait()
-	var all []order.EntryRef
-	for _, r := range refs {
-		all = append(all, r...)
-	}
-	return decisions, all
+	_ = each(len(sales), func(i int) error { // failures are verdicts
+		refs[i] = s.reserveSale(ctx, sales[i], tickets, groups[sales[i]], decisions)
+		return nil
+	})
+	return decisions, slices.Concat(refs...)
 }
 
 // reserveSale decides the tickets of one sale, whose indexes are given, and returns new entries.
 func (s *Stock) reserveSale(ctx context.Context, sale int64, tickets []order.Ticket, at []int, decisions []order.Decision) []order.EntryRef {
+	sh, err := s.shelf(ctx, sale)
+	if err != nil {
+		v := order.VerdictUnavailable
+		if errors.Is(err, order.ErrNoSale) {
+			v = order.VerdictRebuilding // what a sale without a state says
+		}
+		decide(decisions, at, v)
+		return nil
+	}
+	if sh.of == 1 {
+		return s.reserveBucket(ctx, bucket{sh, 0}, tickets, at, decisions)
+	}
+	refs := s.reserveHomes(ctx, sh, tickets, at, decisions)
+	if short := soldOut(decisions, at); len(short) > 0 {
+		refs = append(refs, s.fetch(ctx, sh, tickets, short, decisions)...)
+	}
+	return refs
+}
+
+// decide gives the tickets whose indexes are given one verdict.
+func decide(decisions []order.Decision, at []int, v order.Verdict) {
+	for _, i := range at {
+		decisions[i] = order.Decision{Verdict: v}
+	}
+}
+
+// soldOut are those of the indexes whose ticket got VerdictSoldOut.
+func soldOut(decisions []order.Decision, at []int) []int {
+	var out []int
+	for _, i := range at {
+		if decisions[i].Verdict == order.VerdictSoldOut {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// reserveHomes has every ticket decided by its user's bucket.
+func (s *Stock) reserveHomes(ctx context.Context, sh *shelf, tickets []order.Ticket, at []int, decisions []order.Decision) []order.EntryRef {
+	homes := make([][]int, sh.of)
+	var used []int64
+	for _, i := range at {
+		n := sh.home(tickets[i].UserID).n
+		if homes[n] == nil {
+			used = append(used, n)
+		}
+		homes[n] = append(homes[n], i)
+	}
+	refs := make([][]order.EntryRef, len(used))
+	_ = each(len(used), func(i int) error { // failures are verdicts
+		refs[i] = s.reserveBucket(ctx, bucket{sh, used[i]}, tickets, homes[used[i]], decisions)
+		return nil
+	})
+	return slices.Concat(refs...)
+}
+
+func (s *Stock) reserveBucket(ctx context.Context, b bucket, tickets []order.Ticket, at []int, decisions []order.Decision) []order.EntryRef {
 	var refs []order.EntryRef
 	for len(at) > 0 {
 		n := min(len(at), maxBatch)
-		if ref, ok := s.reserveBatch(ctx, sale, tickets, at[:n], decisions); ok {
+		if ref, ok := s.reserveBatch(ctx, b, tickets, at[:n], decisions); ok {
 			refs = append(refs, ref)
 		}
 		at = at[n:]
@@ -81,18 +124,16 @@ func (s *Stock) reserveSale(ctx context.Context, sale int64, tickets []order.Tic
 	return refs
 }
 
-func (s *Stock) reserveBatch(ctx context.Context, sale int64, tickets []order.Ticket, at []int, decisions []order.Decision) (order.EntryRef, bool) {
-	args := make([]any, 0, 1+4*len(at))
-	args = append(args, int64(order.MaxSequence))
+func (s *Stock) reserveBatch(ctx context.Context, b bucket, tickets []order.Ticket, at []int, decisions []order.Decision) (order.EntryRef, bool) {
+	args := make([]any, 0, 3+4*len(at))
+	args = append(args, b.of, b.n, b.last())
 	for _, i := range at {
 		t := &tickets[i]
 		args = append(args, t.UserID, t.KeyHash, t.Quantity, cleanTrace(t.Trace))
 	}
-	out, generation := s.runCurrent(ctx, reserveScript, sale, []string{"buyers", "outbox"}, args...)
+	out, generation := s.runCurrent(ctx, reserveScript, b, []string{"buyers", "outbox"}, args...)
 	all := func(v order.Verdict) (order.EntryRef, bool) {
-		for _, i := range at {
-			decisions[i] = order.Decision{Verdict: v}
-		}
+		decide(decisions, at, v)
 		return order.EntryRef{}, false
 	}
 	switch {
@@ -109,9 +150,9 @@ func (s *Stock) reserveBatch(ctx context.Context, sale int64, tickets []order.Ti
 	}
 	reserved := time.UnixMilli(reply[0]).UTC()
 	for k, i := range at {
-		decisions[i] = decision(sale, reply[3+2*k], reply[4+2*k], reserved, out.doubt)
+		decisions[i] = decision(b.sale, reply[3+2*k], reply[4+2*k], reserved, out.doubt)
 	}
-	ref := order.EntryRef{SaleID: sale, Generation: generation, FirstSequence: reply[1]}
+	ref := order.EntryRef{SaleID: b.sale, Generation: generation, FirstSequence: b.sequence(reply[1])}
 	return ref, reply[2] > 0
 }
 

@@ -75,8 +75,8 @@ func TestReserveRules(t *testing.T) {
 }
 
 func TestReserveWindowAndPhase(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		hour := time.Hour
 		for _, c := range []struct {
 			name        string
@@ -192,7 +192,7 @@ func TestReserveStopsAtTheLastSequence(t *testing.T) {
 		s := newStock(t, addr)
 		sale := newSale()
 		rebuild(t, s, openTerms(sale, 10, 10), 1)
-		if err := s.current.client.HSet(ctx, s.metaKey(sale), "seq", order.MaxSequence-1).Err(); err != nil {
+		if err := epochOf(t, s).client.HSet(ctx, s.metaKey(only(t, s, sale)), "seq", order.MaxSequence-1).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if d := reserve(s, ticket(sale, 1, 1, "a")); d.Verdict != order.VerdictAccepted || d.OrderID.Sequence() != order.MaxSequence {
@@ -265,8 +265,8 @@ func TestRelease(t *testing.T) {
 }
 
 func TestSync(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		sale := newSale()
 		terms := openTerms(sale, 2, 5)
 		if ok, err := s.Sync(ctx, terms); ok || err != nil {
@@ -331,9 +331,10 @@ func TestBuild(t *testing.T) {
 			}
 		}
 		// The first try of Begin, arriving late, clears nothing of what was filled in.
-		late := b.(*build)
-		out := s.run(ctx, beginScript, []string{s.metaKey(sale), late.key("build"), late.key("buyers"), late.key("outbox")},
-			late.generation, late.token, buildTTL.Milliseconds())
+		late, first := b.(*build), only(t, s, sale)
+		out := s.run(ctx, beginScript, []string{
+			s.metaKey(first), late.key(first, "build"), late.key(first, "buyers"), late.key(first, "outbox"), late.key(first, "transfers"),
+		}, late.generation, late.parts[0].token, buildTTL.Milliseconds())
 		if out.err != nil || out.status != statusOK {
 			t.Fatalf("%+v", out)
 		}
@@ -404,11 +405,11 @@ func TestBuild(t *testing.T) {
 		}
 		// Nothing of generations 1 and 2 is left.
 		for _, key := range []string{"1:buyers", "1:outbox", "2:buyers", "2:outbox", "2:build", "4:build"} {
-			if n, err := s.current.client.Exists(ctx, s.key(sale, key)).Result(); err != nil || n != 0 {
+			if n, err := epochOf(t, s).client.Exists(ctx, s.key(only(t, s, sale), key)).Result(); err != nil || n != 0 {
 				t.Fatalf("%s is left (%v)", key, err)
 			}
 		}
-		if ttl := s.current.client.TTL(ctx, s.generationKey(sale, 4, "buyers")).Val(); ttl > 0 {
+		if ttl := epochOf(t, s).client.TTL(ctx, s.generationKey(only(t, s, sale), 4, "buyers")).Val(); ttl > 0 {
 			t.Fatalf("an open generation expires in %v", ttl)
 		}
 	})
@@ -421,8 +422,10 @@ func TestBuildNoticesLostKeys(t *testing.T) {
 			return []order.Held{{OrderID: mustID(t, sale, 1, 1), UserID: 1, Quantity: 1, KeyHash: "a", Holds: true}}
 		}
 		for name, lose := range map[string]func(sale int64) error{
-			"all":        func(int64) error { return s.current.client.FlushAll(ctx).Err() },
-			"the buyers": func(sale int64) error { return s.current.client.Del(ctx, s.generationKey(sale, 2, "buyers")).Err() },
+			"all": func(int64) error { return epochOf(t, s).client.FlushAll(ctx).Err() },
+			"the buyers": func(sale int64) error {
+				return epochOf(t, s).client.Del(ctx, s.generationKey(only(t, s, sale), 2, "buyers")).Err()
+			},
 		} {
 			sale := newSale()
 			b, err := s.Begin(ctx, sale, 2)
@@ -467,7 +470,7 @@ func TestPending(t *testing.T) {
 			t.Fatalf("%+v %v", e, err)
 		}
 		// Closed, and even without its meta, the outbox is still read and drained.
-		if err := s.current.client.Del(ctx, s.metaKey(sale)).Err(); err != nil {
+		if err := epochOf(t, s).client.Del(ctx, s.metaKey(only(t, s, sale))).Err(); err != nil {
 			t.Fatal(err)
 		}
 		eventually(t, "entries of some age", func() bool {
@@ -486,8 +489,8 @@ func TestPending(t *testing.T) {
 }
 
 func TestStateTellsTheAgeOfTheOldestEntry(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		sale := newSale()
 		if st := state(t, s, sale); st != (order.StockState{}) {
 			t.Fatalf("%+v", st)
@@ -521,7 +524,7 @@ func TestLease(t *testing.T) {
 		if !lease("a", time.Millisecond) {
 			t.Fatal("shortened")
 		}
-		if m := s.current.client; m.PTTL(ctx, "sk:lease:relay").Val() > time.Millisecond {
+		if m := epochOf(t, s).client; m.PTTL(ctx, "sk:lease:relay").Val() > time.Millisecond {
 			t.Fatal("not shortened")
 		}
 		if _, err := s.Lease(ctx, "", "a", time.Second); err == nil {
@@ -553,7 +556,7 @@ func TestWithoutRedis(t *testing.T) {
 }
 
 func TestShutdown(t *testing.T) {
-	s, err := New(Config{Addr: startEmbedded(t)})
+	s, err := New(Config{Addr: startEmbedded(t)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -579,16 +582,16 @@ func TestConfig(t *testing.T) {
 		"CA not there":    {Addr: "x:1", TLS: tlsconf.Config{Enabled: true, CAFile: "/does/not/exist"}},
 		"CA without cert": {Addr: "x:1", TLS: tlsconf.Config{Enabled: true, CAFile: "config.go"}},
 	} {
-		if _, err := New(cfg); err == nil {
+		if _, err := New(cfg, nil); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}
-	s, err := New(Config{Addr: startEmbedded(t), Prefix: "p:"})
+	s, err := New(Config{Addr: startEmbedded(t), Prefix: "p:"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rebuild(t, s, openTerms(newSale(), 1, 1), 1)
-	keys, err := s.current.client.Keys(ctx, "*").Result()
+	keys, err := epochOf(t, s).client.Keys(ctx, "*").Result()
 	if err != nil || len(keys) == 0 {
 		t.Fatal(keys, err)
 	}

@@ -22,8 +22,8 @@ func askSoldOut(t testing.TB, s *Stock, sale, generation, sequence int64, lease 
 }
 
 func TestSoldOutAnswers(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		const lease = 100 * time.Millisecond
 		sale := newSale()
 		want := func(what string, got, want order.SoldOutAnswer) {
@@ -80,8 +80,8 @@ func TestSoldOutAnswers(t *testing.T) {
 
 // TestNothingIsSoldUnderALease: a unit that comes back waits for the lease, and no longer.
 func TestNothingIsSoldUnderALease(t *testing.T) {
-	forEachServer(t, func(t *testing.T, addr string) {
-		s := newStock(t, addr)
+	forEachSize(t, func(t *testing.T, addr string, buckets int64) {
+		s := newStockOf(t, addr, buckets)
 		const lease = 300 * time.Millisecond
 		sale := newSale()
 		terms := openTerms(sale, 2, 2)
@@ -136,7 +136,7 @@ func TestALeaseFromAClockThatWasSetBack(t *testing.T) {
 		t.Cleanup(func() { _ = admin.Close() })
 		sale := newSale()
 		rebuild(t, s, openTerms(sale, 1, 1), 1)
-		if err := admin.HSet(ctx, s.metaKey(sale), "lease", time.Now().Add(time.Hour).UnixMilli()).Err(); err != nil {
+		if err := admin.HSet(ctx, s.metaKey(only(t, s, sale)), "lease", time.Now().Add(time.Hour).UnixMilli()).Err(); err != nil {
 			t.Fatal(err)
 		}
 		wantVerdict(t, "under it", reserve(s, ticket(sale, 1, 1, "a")), order.VerdictAccepted)
@@ -144,7 +144,7 @@ func TestALeaseFromAClockThatWasSetBack(t *testing.T) {
 		if got := askSoldOut(t, s, sale, 1, 1, lease); got.Lease != lease {
 			t.Fatalf("%+v", got)
 		}
-		until, err := admin.HGet(ctx, s.metaKey(sale), "lease").Int64()
+		until, err := admin.HGet(ctx, s.metaKey(only(t, s, sale)), "lease").Int64()
 		if err != nil || until > time.Now().Add(lease).UnixMilli() {
 			t.Fatalf("the lease lasts until %s: %v", time.UnixMilli(until), err)
 		}
@@ -152,7 +152,7 @@ func TestALeaseFromAClockThatWasSetBack(t *testing.T) {
 		if got := askSoldOut(t, s, sale, 1, 1, time.Millisecond); got.Lease != time.Millisecond {
 			t.Fatalf("%+v", got)
 		}
-		if after, err := admin.HGet(ctx, s.metaKey(sale), "lease").Int64(); err != nil || after != until {
+		if after, err := admin.HGet(ctx, s.metaKey(only(t, s, sale)), "lease").Int64(); err != nil || after != until {
 			t.Fatalf("the lease ended at %d and ends at %d: %v", until, after, err)
 		}
 	})

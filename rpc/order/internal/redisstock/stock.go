@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,116 +18,46 @@ const maxBatch = 512
 
 // Stock implements order.Stock. It is safe for concurrent use.
 type Stock struct {
-	opts   redis.Options
-	prefix string
-
-	mu      sync.Mutex
-	idle    *sync.Cond // signalled when an epoch loses its last user
-	current *epoch
-	busy    int
-	closed  bool
-	past    PoolFigures // of the epochs before
-
-	// generations caches each sale's generation, which names its keys. A script that is asked about
-	// another tells the right one, so an old value costs a round trip and nothing else.
-	generations sync.Map // int64 → int64
+	prefix  string
+	route   *route
+	servers *servers
+	sizes   Buckets
+	shelves sync.Map // sale → *shelf
 }
 
 var _ order.Stock = (*Stock)(nil)
 
-// New makes a Stock. Redis need not be up. It fails on a Config that cannot work.
-func New(cfg Config) (*Stock, error) {
+// New makes a Stock. Redis need not be up. buckets may be nil: every sale has one bucket then. It fails on a
+// Config that cannot work.
+func New(cfg Config, buckets Buckets) (*Stock, error) {
 	opts, err := cfg.options()
 	if err != nil {
 		return nil, err
 	}
-	s := &Stock{opts: opts, prefix: cfg.Prefix, current: newEpoch(opts, cfg.Prefix)}
-	s.idle = sync.NewCond(&s.mu)
-	return s, nil
+	if buckets == nil {
+		buckets = oneBucket
+	}
+	return &Stock{
+		prefix: cfg.Prefix, route: newRoute(cfg.Cluster, opts), servers: newServers(opts, cfg.Prefix), sizes: buckets,
+	}, nil
 }
 
 // Shutdown takes no more calls, waits for those under way (each is bounded by its timeouts) and
 // closes the connections. A second call does nothing.
 func (s *Stock) Shutdown() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil
-	}
-	s.closed = true
-	for s.busy > 0 {
-		s.idle.Wait()
-	}
-	return s.current.client.Close()
+	return errors.Join(s.servers.shutdown(), s.route.close())
 }
 
-// acquire lends the current epoch until release.
-func (s *Stock) acquire() (*epoch, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errShutdown
-	}
-	s.busy++
-	s.current.users++
-	return s.current, nil
-}
-
-func (s *Stock) release(e *epoch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.busy--
-	e.users--
-	if e.retired && e.users == 0 {
-		s.past.add(e)
-		// Closing idle connections of a process that is gone: there is nobody to tell of a failure.
-		_ = e.client.Close()
-	}
-	if s.busy == 0 {
-		s.idle.Broadcast()
-	}
-}
-
-// renew starts a new epoch unless another call did. The caller still holds e, so e is closed by the
-// last release.
-func (s *Stock) renew(e *epoch) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current == e {
-		e.retired = true
-		s.past.Epochs++
-		s.current = newEpoch(s.opts, s.prefix)
-	}
-}
-
-func (s *Stock) key(sale int64, name string) string {
-	return s.prefix + "sk:{" + strconv.FormatInt(sale, 10) + "}:" + name
-}
-
-func (s *Stock) metaKey(sale int64) string { return s.key(sale, "meta") }
-
-func (s *Stock) generationKey(sale, generation int64, name string) string {
-	return s.key(sale, strconv.FormatInt(generation, 10)+":"+name)
-}
-
-// generation is the sale's generation as last heard of, 0 when nothing was.
-func (s *Stock) generation(sale int64) int64 {
-	if g, ok := s.generations.Load(sale); ok {
-		return g.(int64)
-	}
-	return 0
-}
-
-// runCurrent runs a script on the keys of the sale's current generation, which is its first argument
-// after the identity; keysOf names them after meta.
-func (s *Stock) runCurrent(ctx context.Context, sc script, sale int64, names []string, args ...any) (outcome, int64) {
+// runCurrent runs a script on the keys of a bucket's current generation, which is its first argument
+// after the identity; names are those of the keys after meta.
+func (s *Stock) runCurrent(ctx context.Context, sc script, b bucket, names []string, args ...any) (outcome, int64) {
 	doubt := false
 	for range attempts {
-		g := s.generation(sale)
+		g := b.generation()
 		keys := make([]string, 0, 1+len(names))
-		keys = append(keys, s.metaKey(sale))
+		keys = append(keys, s.metaKey(b))
 		for _, n := range names {
-			keys = append(keys, s.generationKey(sale, g, n))
+			keys = append(keys, s.generationKey(b, g, n))
 		}
 		out := s.run(ctx, sc, keys, append([]any{g}, args...)...)
 		doubt = doubt || out.doubt
@@ -140,27 +69,50 @@ func (s *Stock) runCurrent(ctx context.Context, sc script, sale int64, names []s
 		if err != nil {
 			return outcome{doubt: true, err: err}, g
 		}
-		s.generations.Store(sale, now[0])
+		b.setGeneration(now[0])
 	}
-	return outcome{doubt: doubt, err: fmt.Errorf("redisstock: sale %d changes its generation too often", sale)}, 0
+	return outcome{doubt: doubt, err: fmt.Errorf("redisstock: sale %d changes its generation too often", b.sale)}, 0
 }
 
-// Sync implements order.Stock.
+// Sync implements order.Stock. After an error some buckets may have the new terms.
 func (s *Stock) Sync(ctx context.Context, t order.Terms) (bool, error) {
-	out := s.run(ctx, syncScript, []string{s.metaKey(t.SaleID)}, t.Version, string(t.Phase),
-		t.StartsAt.UnixMilli(), t.EndsAt.UnixMilli(), t.PerUserLimit, t.Stock)
-	if out.err != nil {
-		return false, unreachable(out.err, "sync sale %d", t.SaleID)
+	buckets, err := s.buckets(ctx, t.SaleID)
+	if err != nil {
+		return false, err
 	}
-	return out.status == statusOK, nil
+	built := make([]bool, len(buckets))
+	err = each(len(buckets), func(i int) error {
+		out := s.run(ctx, syncScript, []string{s.metaKey(buckets[i])}, t.Version, string(t.Phase),
+			t.StartsAt.UnixMilli(), t.EndsAt.UnixMilli(), t.PerUserLimit, buckets[i].share(t.Stock))
+		if out.err != nil {
+			return unreachable(out.err, "sync sale %d", t.SaleID)
+		}
+		built[i] = out.status == statusOK
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	for _, ok := range built {
+		if !ok {
+			return false, nil
+		}
+	}
+	return len(built) > 0, nil
 }
 
-// Close implements order.Stock.
+// Close implements order.Stock. After an error some buckets may be closed.
 func (s *Stock) Close(ctx context.Context, saleID int64) error {
-	if out := s.run(ctx, closeScript, []string{s.metaKey(saleID)}); out.err != nil {
-		return unreachable(out.err, "close sale %d", saleID)
+	buckets, err := s.buckets(ctx, saleID)
+	if err != nil {
+		return err
 	}
-	return nil
+	return each(len(buckets), func(i int) error {
+		if out := s.run(ctx, closeScript, []string{s.metaKey(buckets[i])}); out.err != nil {
+			return unreachable(out.err, "close sale %d", saleID)
+		}
+		return nil
+	})
 }
 
 // Lease implements order.Stock.
@@ -179,13 +131,21 @@ func (s *Stock) Lease(ctx context.Context, name, owner string, ttl time.Duration
 	return got[0] == 1, nil
 }
 
-// Ping implements order.Stock.
+// Ping implements order.Stock. Of a cluster, every master must answer.
 func (s *Stock) Ping(ctx context.Context) error {
-	err := s.do(ctx, func(ctx context.Context, _ *epoch, c *redis.Client) error { return c.Ping(ctx).Err() })
+	addrs, err := s.route.masters(ctx)
 	if err != nil {
 		return unreachable(err, "ping")
 	}
-	return nil
+	s.servers.retain(addrs)
+	return each(len(addrs), func(i int) error {
+		err := s.attempt(ctx, func(context.Context) (string, error) { return addrs[i], nil },
+			func(ctx context.Context, _ *epoch, c *redis.Client) error { return c.Ping(ctx).Err() })
+		if err != nil {
+			return unreachable(err, "ping")
+		}
+		return nil
+	})
 }
 
 // integers checks that a reply is n integers, or any number of them when n is below 0.

@@ -41,7 +41,7 @@ func TestTLSAndPasswords(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := good
 			c.change(&cfg)
-			s, err := New(cfg)
+			s, err := New(cfg, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,6 @@
 -- Starts the build of a generation.
 --
--- KEYS  meta, build, buyers and outbox of the generation
+-- KEYS  meta, build, buyers, outbox and transfers of the generation
 -- ARGV  identity, generation, token of this build, time to live in ms
 -- Reply {OK}, {STALE} or {SUPERSEDED}
 
@@ -17,5 +17,5 @@ if redis.call('HGET', KEYS[2], 'token') == token then
 end
 redis.call('HSET', KEYS[2], 'token', token, 'users', '0')
 redis.call('PEXPIRE', KEYS[2], ttl)
-redis.call('UNLINK', KEYS[3], KEYS[4])
+redis.call('UNLINK', KEYS[3], KEYS[4], KEYS[5])
 return {OK}

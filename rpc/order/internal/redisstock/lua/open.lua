@@ -1,6 +1,6 @@
 -- Makes a built generation the sale's current one and drops the one before.
 --
--- KEYS  meta, build, buyers of the generation, buyers and outbox of the generation before
+-- KEYS  meta, build, buyers of the generation, buyers, outbox and transfers of the generation before
 -- ARGV  identity, identity at the begin, token, generation, generation before (0 for none),
 --       version, phase, starts and ends in ms, limit, stock, remaining
 -- Reply {OK}, {STALE}, {CHANGED}, {SUPERSEDED} or {OTHER, generation before}
@@ -35,6 +35,6 @@ redis.call('HDEL', KEYS[1], 'closed')
 redis.call('PERSIST', KEYS[3])
 redis.call('UNLINK', KEYS[2])
 if old > 0 then
-  redis.call('UNLINK', KEYS[4], KEYS[5])
+  redis.call('UNLINK', KEYS[4], KEYS[5], KEYS[6])
 end
 return {OK}

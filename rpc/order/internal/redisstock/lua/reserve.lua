@@ -1,17 +1,21 @@
--- Decides purchase calls of one sale, in their order, and keeps what it accepted.
+-- Decides purchase calls of one bucket, in their order, and keeps what it accepted.
 --
 -- KEYS  meta, buyers of the generation, outbox of the generation
--- ARGV  identity, generation, largest sequence, then per ticket: user, key hash, quantity, trace
--- Reply {OK, time in ms, first sequence, number accepted, then per ticket: decision, order}
+-- ARGV  identity, generation, number of buckets, number of this one, largest n, then per ticket: user, key hash,
+--       quantity, trace
+-- Reply {OK, time in ms, first n, number accepted, then per ticket: decision, order}
 --       where order is generation * 2^26 + sequence, or 0; or {STALE}, {NONE}, {OTHER, generation}
+--
+-- A bucket counts the orders of a generation, n = 1, 2, ...; the sequence of the n-th is n * buckets + bucket.
 --
 -- Running it twice with the same key hashes changes nothing the second time.
 
 local ACCEPTED, EXISTING, UNPUBLISHED, REUSED = 1, 2, 3, 4
 local NOT_STARTED, ENDED, PAUSED, LIMIT, SOLD_OUT, FULL = 5, 6, 7, 8, 9, 10
 
-local fence, gen, max_seq = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local FIRST, WIDTH = 4, 4
+local fence, gen = ARGV[1], tonumber(ARGV[2])
+local buckets, bucket, max_n = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local FIRST, WIDTH = 6, 4
 
 if elsewhere(fence) then
   return {STALE}
@@ -25,7 +29,7 @@ if tonumber(m[1]) ~= gen then
 end
 local phase, starts, ends = m[4], tonumber(m[5]), tonumber(m[6])
 local limit, remaining, before = tonumber(m[7]), tonumber(m[8]), tonumber(m[9])
-local seq = before
+local n = before
 local t = now()
 
 -- While others may answer "sold out" without asking (soldout.lua), nothing is sold, or one buyer would be
@@ -76,15 +80,16 @@ local function unpublished(o)
   if o.gen ~= gen then
     return false
   end
-  if o.seq > before then
+  local at = (o.seq - bucket) / buckets
+  if at > before then
     return true
   end
-  local entry = redis.call('XREVRANGE', KEYS[3], int(o.seq), '-', 'COUNT', 1)[1]
+  local entry = redis.call('XREVRANGE', KEYS[3], int(at), '-', 'COUNT', 1)[1]
   if not entry then
     return false
   end
   local first = tonumber(string.match(entry[1], '^%d+'))
-  return o.seq < first + tonumber(entry[2][4])
+  return at < first + tonumber(entry[2][4])
 end
 
 local reply = {OK, t, before + 1, 0}
@@ -116,11 +121,12 @@ for i = FIRST, #ARGV, WIDTH do
     order = newest and packed(newest) or 0
   elseif leased or remaining < qty then
     decision = SOLD_OUT
-  elseif seq >= max_seq then
+  elseif n >= max_n then
     decision = FULL
   else
-    seq = seq + 1
+    n = n + 1
     remaining = remaining - qty
+    local seq = n * buckets + bucket
     local o = {gen = gen, seq = seq, qty = qty, hash = hash, holds = true}
     b.orders[#b.orders + 1] = o
     b.held = b.held + qty
@@ -133,12 +139,12 @@ for i = FIRST, #ARGV, WIDTH do
   reply[#reply + 1] = order
 end
 
-if seq > before then
-  reply[4] = seq - before
+if n > before then
+  reply[4] = n - before
   -- XADD is the only write that can be refused for what is there (a used id), and Redis refuses a
   -- script for memory, disk or replicas at its first write: so it comes first, and all or nothing
   -- is written.
-  redis.call('XADD', KEYS[3], int(before + 1) .. '-0', 't', int(t), 'n', int(seq - before), 'd', table.concat(lines, '\n'))
+  redis.call('XADD', KEYS[3], int(before + 1) .. '-0', 't', int(t), 'n', int(n - before), 'd', table.concat(lines, '\n'))
   local changed = {}
   for _, user in ipairs(users) do
     if buyers[user].changed then
@@ -147,7 +153,7 @@ if seq > before then
     end
   end
   hset(KEYS[2], changed)
-  redis.call('HSET', KEYS[1], 'remaining', int(remaining), 'seq', int(seq))
+  redis.call('HSET', KEYS[1], 'remaining', int(remaining), 'seq', int(n))
   redis.call('HINCRBY', KEYS[1], 'changes', 1)
 end
 return reply
