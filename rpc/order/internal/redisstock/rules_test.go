@@ -576,6 +576,9 @@ func TestShutdown(t *testing.T) {
 func TestConfig(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"no address":      {},
+		"two addresses":   {Addr: "x:1", Cluster: []string{"x:1"}},
+		"an empty seed":   {Cluster: []string{"x:1", ""}},
+		"a cluster's DB":  {Cluster: []string{"x:1"}, DB: 1},
 		"braces":          {Addr: "x:1", Prefix: "a{b}"},
 		"negative":        {Addr: "x:1", PoolSize: -1},
 		"CA without TLS":  {Addr: "x:1", TLS: tlsconf.Config{CAFile: "x"}},
