@@ -201,7 +201,7 @@ BENCH ?= .
 .PHONY: bench
 bench: ## measure the platform on real servers beside an empty go-zero project (BENCH=Purchase, SECKILL_BENCH_ROUNDS=5)
 	@scripts/servers
-	SECKILL_REQUIRE_SERVERS=1 go test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 3h ./test/bench
+	SECKILL_REQUIRE_SERVERS=1 go test -tags $(TAGS) -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 3h -p 1 ./test/bench ./rpc/order/internal/redisstock
 
 # Each mutant is a build and a run of the tests that must notice it: no part of `test`.
 .PHONY: test-mutants

@@ -20,6 +20,9 @@ const instances = 2
 // recovery is how soon calls must succeed again after a process was lost.
 const recovery = 5 * time.Second
 
+// rebuiltWithin is how soon a sale must sell again whose Redis was lost.
+const rebuiltWithin = 30 * time.Second
+
 // stopLimit is how long a process may take to end in order: longer than its longest drain.
 const stopLimit = 40 * time.Second
 

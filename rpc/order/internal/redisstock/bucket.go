@@ -91,11 +91,11 @@ func (sh *shelf) buckets() []bucket {
 // record is looked for nowhere else. Ids that share residues are spread all the same (the finalizer of
 // splitmix64).
 func (sh *shelf) home(userID int64) bucket {
-	x := uint64(userID) //nolint:gosec // the bits are wanted, not the number
+	x := uint64(userID) // the bits are wanted, not the number
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	x ^= x >> 31
-	return bucket{sh, int64(x % uint64(sh.of))} //nolint:gosec // below order.MaxBuckets
+	return bucket{sh, int64(x % uint64(sh.of))} // below order.MaxBuckets
 }
 
 // share is the bucket's part of x units: parts differ by one at most, and none shrinks as x grows.

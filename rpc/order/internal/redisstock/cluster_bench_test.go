@@ -17,7 +17,7 @@ import (
 
 const (
 	// clusterOrders is how many orders one measurement accepts.
-	clusterOrders = 60_000
+	clusterOrders = 30_000
 	// clusterScript is how many tickets one run of a script decides.
 	clusterScript = 64
 	// clusterMost is how much Redis CPU an order may cost on many masters, of what it costs on one.
