@@ -115,13 +115,13 @@ func TestPreflight(t *testing.T) {
 
 	s.play("preflight").refused("/usr/local/bin/seckill is not a program on cp1")
 	s.tool("cp1", "seckill")
-	skip := []string{"-e", `{"preflight_run_arguments": ["--skip", "nfs"]}`}
+	skip := []string{"-e", `{"preflight_run_arguments": ["--skip", "storage"]}`}
 	s.dry("preflight", []string{"cp1"}, skip...)
 	if calls := s.calls("cp1"); calls != "" {
 		t.Errorf("check mode ran\n%s", calls)
 	}
 	first, second := s.converge("preflight", []string{"cp1"}, skip...)
-	const want = "seckill [preflight] [run] [--plan] [/etc/seckill/preflight.yaml] [--skip] [nfs]\n"
+	const want = "seckill [preflight] [run] [--plan] [/etc/seckill/preflight.yaml] [--skip] [storage]\n"
 	if first["cp1"] != want || second["cp1"] != want {
 		t.Error(first["cp1"], second["cp1"])
 	}

@@ -87,6 +87,7 @@ func TestBuying(t *testing.T) {
 			t.Fatalf("the standing order is %q", limit)
 		}
 		u.awaitState(first, "pending_payment")
+		u.awaitState(second, "pending_payment") // pages show what is written
 		list := u.call("GET", "/api/v1/orders?limit=1", "").want(t, 200, "")
 		next := u.call("GET", "/api/v1/orders?limit=1&cursor="+list.text("nextCursor"), "").want(t, 200, "")
 		if !strings.Contains(string(list.body)+string(next.body), first) || next.text("nextCursor") != "" {
