@@ -36,9 +36,9 @@ type shelf struct {
 	fetching chan struct{}
 
 	mu sync.Mutex
-	// Until emptyUntil no bucket of the generation sells anything.
-	emptyUntil      time.Time
-	emptyGeneration int64
+	// From emptyFrom until emptyUntil no bucket of the generation sells anything.
+	emptyFrom, emptyUntil time.Time
+	emptyGeneration       int64
 }
 
 // bucket is one of the parts over which a sale's stock is spread, each with its own keys in one hash slot.

@@ -32,7 +32,8 @@
 //
 // A bucket that is too empty for a ticket says nothing about the sale. The others are looked at (look.lua), units
 // are brought, and the ticket is decided again; it is sold out when all together held too few at one moment,
-// which two looks with the same count of changes prove. If nothing at all was left the proof is a short lease on all
+// which two looks with the same count of changes prove, if its bucket refused it once more in between: refused
+// before, a call with the same key may have got an order since. If nothing at all was left the proof is a short lease on all
 // buckets, under which the process believes the next refusals as they are.
 //
 // A generation opens bucket by bucket. One that is missing a bucket, or has one of an older generation, is torn
