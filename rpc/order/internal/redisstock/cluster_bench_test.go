@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,11 +22,16 @@ const (
 	clusterOrders = 30_000
 	// clusterScript is how many tickets one run of a script decides.
 	clusterScript = 64
+	// clusterLanes is how many calls are under way, as many as an order service has lanes.
+	clusterLanes = 4
 	// clusterIdle is how long it is watched what the masters take while they do nothing.
 	clusterIdle = 3 * time.Second
 	// clusterMost is how much Redis CPU an order may cost on many masters, of what it costs on one.
 	clusterMost = 1.15
 )
+
+// clusterKey is every user's idempotency key.
+var clusterKey = order.HashKey("k")
 
 // BenchmarkCluster compares the CPU time that Redis takes for an accepted order, its outbox entry removed, on eight
 // masters of a cluster with eight buckets, and on one master with one: where each script decides as many tickets, and,
@@ -78,7 +85,7 @@ type clusterWorld struct {
 func newClusterWorld(b *testing.B, masters int) *clusterWorld {
 	b.Helper()
 	w := &clusterWorld{buckets: int64(masters)}
-	w.cluster = testservers.RedisCluster(b, masters, "--appendonly", "no")
+	w.cluster = testservers.RedisCluster(b, masters, "--appendonly", "yes", "--appendfsync", "everysec")
 	for _, addr := range w.cluster.Addrs() {
 		c := redis.NewClient(&redis.Options{Addr: addr})
 		b.Cleanup(func() { _ = c.Close() })
@@ -134,26 +141,40 @@ func (w *clusterWorld) measure(b *testing.B, together int) float64 {
 	terms.Buckets = w.buckets
 	rebuild(b, w.stock, terms, 1)
 	begun, before := time.Now(), w.cpu(b)
-	key := order.HashKey("k")
-	tickets := make([]order.Ticket, together)
-	accepted := int64(0)
-	for user := int64(0); accepted < clusterOrders; {
-		for i := range tickets {
-			user++
-			tickets[i] = order.Ticket{SaleID: sale, UserID: user, Quantity: 1, KeyHash: key}
-		}
-		decisions, refs := w.stock.Reserve(ctx, tickets)
-		for _, d := range decisions {
-			if d.Verdict != order.VerdictAccepted {
-				b.Fatalf("%+v", d)
+	var accepted atomic.Int64
+	var lanes sync.WaitGroup
+	for lane := range int64(clusterLanes) {
+		lanes.Go(func() {
+			for user := lane * clusterOrders; accepted.Load() < clusterOrders && !b.Failed(); user += int64(together) {
+				accepted.Add(w.buy(b, sale, user, together))
 			}
-		}
-		accepted += int64(together)
-		if err := w.stock.Remove(ctx, refs); err != nil {
-			b.Fatal(err)
+		})
+	}
+	lanes.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return (w.cpu(b) - before - w.idle*time.Since(begun).Seconds()) / float64(accepted.Load())
+}
+
+// buy accepts orders of so many users above the one named, and removes their entries.
+func (w *clusterWorld) buy(b *testing.B, sale, user int64, together int) int64 {
+	tickets := make([]order.Ticket, together)
+	for i := range tickets {
+		tickets[i] = order.Ticket{SaleID: sale, UserID: user + int64(i) + 1, Quantity: 1, KeyHash: clusterKey}
+	}
+	decisions, refs := w.stock.Reserve(ctx, tickets)
+	for _, d := range decisions {
+		if d.Verdict != order.VerdictAccepted {
+			b.Errorf("%+v", d)
+			return 0
 		}
 	}
-	return (w.cpu(b) - before - w.idle*time.Since(begun).Seconds()) / float64(accepted)
+	if err := w.stock.Remove(ctx, refs); err != nil {
+		b.Error(err)
+		return 0
+	}
+	return int64(together)
 }
 
 // cpu is the CPU time of all masters in µs.
