@@ -20,7 +20,7 @@
 // # Buckets
 //
 // The stock of a sale may be spread over B buckets, so that several masters of a Redis Cluster sell one sale. Bucket
-// b has all of the keys above under the tag {S:b/B}, and each is what a whole sale is otherwise: terms, units, buyers,
+// b has all of the keys above under the tag {S:b/B-k}, with k so that the buckets lie far apart (tagsOf), and each is what a whole sale is otherwise: terms, units, buyers,
 // outbox, generation and fence of its own. A user's home is a fixed hash of the id, so that record, key and limit
 // are in one bucket, and only units move. B belongs to the sale for ever (Buckets), or a rebuild might miss a
 // bucket that still sells. A bucket counts its orders, n = 1, 2, …; their sequence is n·B + b.
