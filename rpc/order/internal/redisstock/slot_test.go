@@ -1,6 +1,7 @@
 package redisstock
 
 import (
+	"context"
 	"testing"
 
 	"github.com/seckill-go/seckill/rpc/order/internal/order"
@@ -29,6 +30,28 @@ func TestTagsAreSpread(t *testing.T) {
 		}
 		if tags := tagsOf(sale, 1); len(tags) != 1 || tags[0] != tagsOf(sale, 1)[0] || len(tags[0]) > 7 {
 			t.Errorf("one bucket has the tags %q", tags)
+		}
+	}
+}
+
+// TestBucketsHaveTheirTags: what tagsOf chose is what the keys of a sale have.
+func TestBucketsHaveTheirTags(t *testing.T) {
+	for _, buckets := range []int64{1, 8} {
+		s, err := New(Config{Addr: "127.0.0.1:1"}, func(context.Context, int64) (int64, error) { return buckets, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		sh, err := s.shelf(ctx, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n, tag := range tagsOf(7, buckets) {
+			if key := s.metaKey(bucket{sh, int64(n)}); key != "sk:{"+tag+"}:meta" {
+				t.Errorf("bucket %d of %d has the key %q, want the tag %q", n, buckets, key, tag)
+			}
+		}
+		if err := s.Shutdown(); err != nil {
+			t.Error(err)
 		}
 	}
 }
