@@ -57,6 +57,9 @@ func (s *Stock) fetch(ctx context.Context, sh *shelf, tickets []order.Ticket, as
 		payable, need := assign(sh, v, tickets, short)
 		if len(payable) == 0 || v.allLeased() {
 			ask(short)
+			if len(short) == 0 {
+				return refs // each has its order, or its user has another
+			}
 			proved, err := s.proveTooFew(ctx, sh, v)
 			if err != nil {
 				break
