@@ -66,6 +66,8 @@ type engines struct {
 	admin *redis.Client
 	// move makes Redis another process that has the same data.
 	move func() error
+	// buckets is over how many the next world's stock is spread.
+	buckets int64
 	// clock goes on over all that is done on the engines.
 	clock *ordertest.Clock
 }
@@ -101,7 +103,7 @@ func forEachEngines(t *testing.T, f func(t *testing.T, e *engines)) {
 
 func newEngines(t *testing.T, dsn, redisAddr string, move func() error) *engines {
 	t.Helper()
-	e := &engines{redisAddr: redisAddr, move: move, clock: ordertest.NewClock(time.Now().UTC().Truncate(time.Millisecond))}
+	e := &engines{redisAddr: redisAddr, move: move, buckets: 1, clock: ordertest.NewClock(time.Now().UTC().Truncate(time.Millisecond))}
 	var err error
 	if e.db, err = sqldb.Open(sqldb.Config{DSN: dsn}); err != nil {
 		t.Fatal(err)
@@ -115,7 +117,7 @@ func newEngines(t *testing.T, dsn, redisAddr string, move func() error) *engines
 		t.Fatal(err)
 	}
 	e.store = mysqlorders.New(e.db)
-	e.stock, e.other = newStock(t, redisAddr), newStock(t, redisAddr)
+	e.stock, e.other = newStock(t, redisAddr, e.store), newStock(t, redisAddr, e.store)
 	e.admin = redis.NewClient(&redis.Options{Addr: redisAddr, Protocol: 2, DisableIdentity: true})
 	t.Cleanup(func() {
 		if err := e.admin.Close(); err != nil {
@@ -126,12 +128,15 @@ func newEngines(t *testing.T, dsn, redisAddr string, move func() error) *engines
 }
 
 // newStock connects to Redis with timeouts that a loaded machine does not meet.
-func newStock(t *testing.T, addr string) *redisstock.Stock {
+func newStock(t *testing.T, addr string, store *mysqlorders.Store) *redisstock.Stock {
 	t.Helper()
 	const patience = 20 * time.Second
 	s, err := redisstock.New(redisstock.Config{
 		Addr: addr, DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
-	}, nil)
+	}, func(ctx context.Context, saleID int64) (int64, error) {
+		sale, err := store.Sale(ctx, saleID)
+		return sale.Buckets, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

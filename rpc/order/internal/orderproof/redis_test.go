@@ -23,7 +23,7 @@ type redisCopy struct {
 
 func (w *walk) copyRedis() error {
 	c := redisCopy{hashes: map[string]map[string]string{}, streams: map[string][]redis.XMessage{}}
-	keys, err := w.admin.Keys(ctx, fmt.Sprintf("sk:{%d}:*", w.sale)).Result()
+	keys, err := w.admin.Keys(ctx, w.keyPattern()).Result()
 	if err != nil {
 		return err
 	}
@@ -105,9 +105,12 @@ func (w *walk) flushRedis() error {
 	return w.dropKeys()
 }
 
+// keyPattern matches the keys of the sale in one bucket, and of all buckets.
+func (w *world) keyPattern() string { return fmt.Sprintf("sk:{%d[:}]*", w.sale) }
+
 // dropKeys takes the sale's keys out of Redis.
 func (w *world) dropKeys() error {
-	keys, err := w.admin.Keys(ctx, fmt.Sprintf("sk:{%d}:*", w.sale)).Result()
+	keys, err := w.admin.Keys(ctx, w.keyPattern()).Result()
 	if err != nil || len(keys) == 0 {
 		return err
 	}

@@ -40,7 +40,7 @@ func (f *forgetful) Publish(ctx context.Context, events []order.Event) error {
 func TestOneUserInParallel(t *testing.T) {
 	forEachEngines(t, func(t *testing.T, e *engines) {
 		p := startProxy(t, e.redisAddr)
-		stock := newStock(t, p.listener.Addr().String())
+		stock := newStock(t, p.listener.Addr().String(), e.store)
 		for _, c := range []struct {
 			name  string
 			every int64 // replies, one of which is lost

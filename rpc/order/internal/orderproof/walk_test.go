@@ -17,26 +17,21 @@ const seedVariable = "SECKILL_TEST_SEED"
 // stepsAnEpisode is short enough to read a failed episode, and long enough for a dozen rebuilds.
 const stepsAnEpisode = 200
 
-// TestWalk takes random steps through everything that can happen to a sale and checks every promise
-// after each. A failure prints the episode's seed and its steps.
+// TestWalk takes random steps through everything that can happen to a sale, in one bucket and in several, and checks
+// every promise after each. A failure prints the episode's seed and its steps.
 func TestWalk(t *testing.T) {
 	forEachEngines(t, func(t *testing.T, e *engines) {
-		seed := rand.Uint64()
-		if text := os.Getenv(seedVariable); text != "" {
-			var err error
-			if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-				t.Fatal(err)
-			}
-		}
 		began := time.Now()
 		taken := map[string]int{}
 		remembered := 0
-		for steps := size(3000, 100_000); steps > 0; steps -= stepsAnEpisode {
-			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { remembered += episode(t, e, seed, taken) })
-			if t.Failed() {
-				return
-			}
-			seed++
+		for buckets, length := range map[int64]int{1: size(3000, 100_000), 3: size(1000, 30_000)} {
+			t.Run(fmt.Sprintf("buckets=%d", buckets), func(t *testing.T) {
+				e.buckets = buckets
+				remembered += episodes(t, e, length, taken)
+			})
+		}
+		if t.Failed() {
+			return
 		}
 		total := 0
 		for _, s := range steps {
@@ -52,6 +47,22 @@ func TestWalk(t *testing.T) {
 		t.Logf("gateways answered by themselves %d times", remembered)
 		t.Logf("%d steps in %s: %v", total, time.Since(began).Round(time.Second), taken)
 	})
+}
+
+// episodes takes so many steps, and tells how often gateways answered by themselves.
+func episodes(t *testing.T, e *engines, length int, taken map[string]int) (remembered int) {
+	seed := rand.Uint64()
+	if text := os.Getenv(seedVariable); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ; length > 0 && !t.Failed(); length -= stepsAnEpisode {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { remembered += episode(t, e, seed, taken) })
+		seed++
+	}
+	return remembered
 }
 
 // walk is an episode: a world with what its steps remember.

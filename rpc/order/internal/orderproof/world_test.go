@@ -122,7 +122,7 @@ func newWorld(t *testing.T, e *engines, stock, limit int64) *world {
 	const years = 20 * 365 * 24 * time.Hour
 	s, err := e.store.CreateSale(ctx, order.Sale{
 		ProductID: 7, Title: "Kettle", Price: 1999, Currency: "EUR", Stock: stock, PerUserLimit: limit,
-		StartsAt: now().Add(-years), EndsAt: now().Add(years), PaymentTimeout: paymentTimeout,
+		StartsAt: now().Add(-years), EndsAt: now().Add(years), PaymentTimeout: paymentTimeout, Buckets: e.buckets,
 	}, now())
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,8 @@ type shelf struct {
 	sale int64
 	// of is the number of buckets.
 	of int64
+	// tags are those of the buckets' keys; see tagsOf.
+	tags []string
 	// generations caches each bucket's generation, which names its keys. A script that is asked about
 	// another tells the right one, so an old value costs a round trip and nothing else.
 	generations []atomic.Int64
@@ -36,9 +38,9 @@ type shelf struct {
 	fetching chan struct{}
 
 	mu sync.Mutex
-	// Until emptyUntil no bucket of the generation sells anything.
-	emptyUntil      time.Time
-	emptyGeneration int64
+	// From emptyFrom until emptyUntil no bucket of the generation sells anything.
+	emptyFrom, emptyUntil time.Time
+	emptyGeneration       int64
 }
 
 // bucket is one of the parts over which a sale's stock is spread, each with its own keys in one hash slot.
@@ -62,7 +64,7 @@ func (s *Stock) shelf(ctx context.Context, saleID int64) (*shelf, error) {
 	if of < 1 || of > order.MaxBuckets {
 		return nil, fmt.Errorf("redisstock: sale %d cannot have %d buckets", saleID, of)
 	}
-	sh := &shelf{sale: saleID, of: of, generations: make([]atomic.Int64, of), fetching: make(chan struct{}, 1)}
+	sh := &shelf{sale: saleID, of: of, tags: tagsOf(saleID, of), generations: make([]atomic.Int64, of), fetching: make(chan struct{}, 1)}
 	first, _ := s.shelves.LoadOrStore(saleID, sh)
 	return first.(*shelf), nil
 }
@@ -91,11 +93,11 @@ func (sh *shelf) buckets() []bucket {
 // record is looked for nowhere else. Ids that share residues are spread all the same (the finalizer of
 // splitmix64).
 func (sh *shelf) home(userID int64) bucket {
-	x := uint64(userID) // the bits are wanted, not the number
+	x := uint64(userID)
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	x ^= x >> 31
-	return bucket{sh, int64(x % uint64(sh.of))} // below order.MaxBuckets
+	return bucket{sh, int64(x % uint64(sh.of))}
 }
 
 // share is the bucket's part of x units: parts differ by one at most, and none shrinks as x grows.
@@ -113,13 +115,7 @@ func (b bucket) sequence(n int64) int64 { return n*b.of + b.n }
 func (b bucket) last() int64 { return (order.MaxSequence - b.n) / b.of }
 
 // tag is what Redis Cluster makes the slot of, with its braces.
-func (b bucket) tag() string {
-	sale := strconv.FormatInt(b.sale, 10)
-	if b.of == 1 {
-		return "{" + sale + "}"
-	}
-	return "{" + sale + ":" + strconv.FormatInt(b.n, 10) + "/" + strconv.FormatInt(b.of, 10) + "}"
-}
+func (b bucket) tag() string { return "{" + b.tags[b.n] + "}" }
 
 // generation is the bucket's generation as last heard of, 0 when nothing was.
 func (b bucket) generation() int64 { return b.generations[b.n].Load() }

@@ -470,3 +470,25 @@ func TestABucketStopsAtItsLastSequence(t *testing.T) {
 		}
 	})
 }
+
+// TestARefusalFromBeforeIsNotBelieved: between a bucket's refusal and the proof that nothing is left, another call with
+// the same key may have got the order, which is the answer then.
+func TestARefusalFromBeforeIsNotBelieved(t *testing.T) {
+	forEachServer(t, func(t *testing.T, addr string) {
+		s := newStockOf(t, addr, 3)
+		sale := newSale()
+		asked := time.Now()
+		rebuild(t, s, openTerms(sale, 1, 1), 1)
+		wanted := []order.Ticket{ticket(sale, 1, 1, "a")}
+		got := reserve(s, wanted[0])
+		wantVerdict(t, "the other call", got, order.VerdictAccepted)
+		for range 2 { // proved by itself, and by a call before
+			decisions := []order.Decision{{Verdict: order.VerdictSoldOut}}
+			s.fetch(ctx, at(t, s, sale, 0).shelf, wanted, asked, []int{0}, decisions)
+			if d := decisions[0]; d.Verdict != order.VerdictExisting || d.OrderID != got.OrderID {
+				t.Fatalf("%+v", d)
+			}
+			wantVerdict(t, "a newcomer", reserve(s, ticket(sale, 2, 1, "a")), order.VerdictSoldOut)
+		}
+	})
+}

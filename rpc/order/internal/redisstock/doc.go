@@ -20,7 +20,7 @@
 // # Buckets
 //
 // The stock of a sale may be spread over B buckets, so that several masters of a Redis Cluster sell one sale. Bucket
-// b has all of the keys above under the tag {S:b/B}, and each is what a whole sale is otherwise: terms, units, buyers,
+// b has all of the keys above under the tag {S:b/B-k}, with k so that the buckets lie far apart (tagsOf), and each is what a whole sale is otherwise: terms, units, buyers,
 // outbox, generation and fence of its own. A user's home is a fixed hash of the id, so that record, key and limit
 // are in one bucket, and only units move. B belongs to the sale for ever (Buckets), or a rebuild might miss a
 // bucket that still sells. A bucket counts its orders, n = 1, 2, …; their sequence is n·B + b.
@@ -32,7 +32,8 @@
 //
 // A bucket that is too empty for a ticket says nothing about the sale. The others are looked at (look.lua), units
 // are brought, and the ticket is decided again; it is sold out when all together held too few at one moment,
-// which two looks with the same count of changes prove. If nothing at all was left the proof is a short lease on all
+// which two looks with the same count of changes prove, if its bucket refused it once more in between: refused
+// before, a call with the same key may have got an order since. If nothing at all was left the proof is a short lease on all
 // buckets, under which the process believes the next refusals as they are.
 //
 // A generation opens bucket by bucket. One that is missing a bucket, or has one of an older generation, is torn

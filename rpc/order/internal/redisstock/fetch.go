@@ -17,13 +17,13 @@ const (
 	emptyLease = 100 * time.Millisecond
 )
 
-// fetch decides the tickets that their buckets were too empty for: it brings units from the others and asks
-// again. VerdictSoldOut stays where all buckets together hold too few at one moment, units under way between
-// them included, or sell nothing under a lease. A ticket that cannot be decided so gets a verdict that
-// promises that nothing was reserved.
-func (s *Stock) fetch(ctx context.Context, sh *shelf, tickets []order.Ticket, short []int, decisions []order.Decision) []order.EntryRef {
-	var refs []order.EntryRef
-	if sh.empty() {
+// fetch decides the tickets that their buckets were too empty for, since the time given at the earliest: it brings
+// units from the others and asks again. VerdictSoldOut stays where all buckets together hold too few, units under
+// way between them included, or sell nothing under a lease, at a moment at which the ticket's own bucket refused
+// it: refused before, its key might have got an order since. A ticket that cannot be decided so gets a verdict
+// that promises that nothing was reserved.
+func (s *Stock) fetch(ctx context.Context, sh *shelf, tickets []order.Ticket, asked time.Time, short []int, decisions []order.Decision) []order.EntryRef {
+	if sh.empty(asked) {
 		return nil
 	}
 	select {
@@ -33,8 +33,17 @@ func (s *Stock) fetch(ctx context.Context, sh *shelf, tickets []order.Ticket, sh
 		decide(decisions, short, order.VerdictUnavailable)
 		return nil
 	}
-	for range maxRounds {
-		if sh.empty() {
+	var refs []order.EntryRef
+	ask := func(at []int) {
+		asked = time.Now()
+		refs = append(refs, s.reserveHomes(ctx, sh, tickets, at, decisions)...)
+		short = soldOut(decisions, short)
+	}
+	for round := 0; round < maxRounds && len(short) > 0; round++ {
+		if sh.empty(time.Now()) { // proved by another call meanwhile
+			ask(short)
+		}
+		if len(short) == 0 || sh.empty(asked) {
 			return refs
 		}
 		v, err := s.look(ctx, sh)
@@ -46,52 +55,56 @@ func (s *Stock) fetch(ctx context.Context, sh *shelf, tickets []order.Ticket, sh
 			return refs
 		}
 		payable, need := assign(sh, v, tickets, short)
-		if len(payable) == 0 {
-			proved, err := s.proveTooFew(ctx, sh, v)
-			if proved {
-				return refs
+		if len(payable) == 0 || v.allLeased() {
+			ask(short)
+			if len(short) == 0 {
+				return refs // each has its order, or its user has another
 			}
+			proved, err := s.proveTooFew(ctx, sh, v)
 			if err != nil {
 				break
+			}
+			if proved {
+				return refs
 			}
 			continue
 		}
 		if until := v.lastLease(need); !until.IsZero() {
-			if v.allLeased() {
-				return refs
-			}
 			if !waitUntil(ctx, until) {
 				break
 			}
 			continue
 		}
-		if err := s.bring(ctx, sh, v, need); errors.Is(err, errNotWhole) {
-			continue // the next look says what became of it
-		} else if err != nil {
+		err = s.bring(ctx, sh, v, need)
+		if err != nil && !errors.Is(err, errNotWhole) { // of that the next look says what became
 			break
 		}
-		refs = append(refs, s.reserveHomes(ctx, sh, tickets, payable, decisions)...)
-		if short = soldOut(decisions, short); len(short) == 0 {
-			return refs
+		if err == nil {
+			ask(payable)
 		}
 	}
 	decide(decisions, short, order.VerdictUnavailable)
 	return refs
 }
 
-// assign chooses the tickets that what is left suffices for, first come first served, and tells how many units
-// they need in each bucket.
-func assign(sh *shelf, v view, tickets []order.Ticket, short []int) (payable []int, need []int64) {
+// assign tells how many units the tickets need in each bucket that what is left suffices for, first come first served.
+// With them it returns those that are to be asked for once more: all of their buckets, since others of the same
+// user, or with the same key, may be among them.
+func assign(sh *shelf, v view, tickets []order.Ticket, short []int) (again []int, need []int64) {
 	left := v.remaining
 	need = make([]int64, sh.of)
 	for _, i := range short {
 		if q := tickets[i].Quantity; q <= left {
 			left -= q
 			need[sh.home(tickets[i].UserID).n] += q
-			payable = append(payable, i)
 		}
 	}
-	return payable, need
+	for _, i := range short {
+		if need[sh.home(tickets[i].UserID).n] > 0 {
+			again = append(again, i)
+		}
+	}
+	return again, need
 }
 
 // lastLease is when the last lease ends that keeps a needed bucket from selling, zero without one.
@@ -117,16 +130,20 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// proveTooFew tells whether there was a moment at which all buckets were as seen. If nothing at all is left, the
-// proof is a lease, under which the calls of the next moments need none.
+// proveTooFew tells whether all buckets were as seen from the look on to a moment after this call began, or sold
+// nothing under leases. If nothing at all is left, the proof is a lease, under which the calls of the next moments
+// need none.
 func (s *Stock) proveTooFew(ctx context.Context, sh *shelf, v view) (bool, error) {
+	if v.allLeased() {
+		return true, nil
+	}
 	if v.remaining == 0 && v.sells {
 		began := time.Now()
 		given, err := s.lease(ctx, sh, v, emptyLease)
 		if err != nil || given == 0 {
 			return false, err
 		}
-		sh.setEmpty(v.generation, began.Add(given))
+		sh.setEmpty(v.generation, time.Now(), began.Add(given))
 		return true, nil
 	}
 	again, err := s.look(ctx, sh)
@@ -162,11 +179,11 @@ func (s *Stock) bring(ctx context.Context, sh *shelf, v view, need []int64) erro
 	})
 }
 
-// empty tells whether the process knows that no bucket sells anything now.
-func (sh *shelf) empty() bool {
+// empty tells whether the process knows that no bucket sold anything since the time given.
+func (sh *shelf) empty(since time.Time) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if !time.Now().Before(sh.emptyUntil) {
+	if since.Before(sh.emptyFrom) || !time.Now().Before(sh.emptyUntil) {
 		return false
 	}
 	for n := range sh.generations {
@@ -177,8 +194,8 @@ func (sh *shelf) empty() bool {
 	return true
 }
 
-func (sh *shelf) setEmpty(generation int64, until time.Time) {
+func (sh *shelf) setEmpty(generation int64, from, until time.Time) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.emptyGeneration, sh.emptyUntil = generation, until
+	sh.emptyGeneration, sh.emptyFrom, sh.emptyUntil = generation, from, until
 }

@@ -76,7 +76,7 @@ func (s *Stock) Pending(ctx context.Context, saleID, generation int64, age time.
 	if err != nil {
 		return nil, err
 	}
-	first := int64(sh.turn.Add(1) % uint64(sh.of)) // below order.MaxBuckets
+	first := int64(sh.turn.Add(1) % uint64(sh.of))
 	var entries []order.Entry
 	for i := int64(0); i < sh.of && len(entries) < limit; i++ {
 		some, err := s.pending(ctx, bucket{sh, (first + i) % sh.of}, generation, age, limit-len(entries))

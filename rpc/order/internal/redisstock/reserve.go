@@ -68,9 +68,10 @@ func (s *Stock) reserveSale(ctx context.Context, sale int64, tickets []order.Tic
 	if sh.of == 1 {
 		return s.reserveBucket(ctx, bucket{sh, 0}, tickets, at, decisions)
 	}
+	asked := time.Now()
 	refs := s.reserveHomes(ctx, sh, tickets, at, decisions)
 	if short := soldOut(decisions, at); len(short) > 0 {
-		refs = append(refs, s.fetch(ctx, sh, tickets, short, decisions)...)
+		refs = append(refs, s.fetch(ctx, sh, tickets, asked, short, decisions)...)
 	}
 	return refs
 }

@@ -182,6 +182,14 @@ func TestTransfersEndWithTheirGeneration(t *testing.T) {
 		if again, err := s.give(ctx, 1, a, b, 1, 0); err != nil || again != x {
 			t.Fatalf("while it is open: %+v %v", again, err)
 		}
+		for range 2 { // the second changes nothing
+			if err := s.take(ctx, 1, a, b, x); err != nil {
+				t.Fatal(err)
+			}
+			if st := state(t, s, sale); st.Remaining != 10 || st.Changes != 2 {
+				t.Fatalf("taken: %+v", st)
+			}
+		}
 		if err := s.Close(ctx, sale); err != nil {
 			t.Fatal(err)
 		}
