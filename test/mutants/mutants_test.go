@@ -115,8 +115,7 @@ var mutants = []mutant{
 		edits: []edit{
 			{internal + "order/writer.go", "func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {\n			return err\n",
 				"func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {\n			return err\n"},
-			{internal + "order/writer.go", "func(ctx context.Context) error { return c.feed.Commit(ctx, messages) }); err != nil {\n			return fmt.Errorf",
-				"func(ctx context.Context) error { return w.handle(ctx, messages) }); err != nil {\n			return fmt.Errorf"},
+			{internal + "order/writer.go", "return c.feed.Commit(ctx, messages) })\n		w.stats", "return w.handle(ctx, messages) })\n		w.stats"},
 		},
 		audit: "lost|not_in_mysql",
 	},
@@ -178,6 +177,18 @@ var mutants = []mutant{
 		name: "a capture pays whatever the order's state is", run: "(TestPayRaces|TestWalk)/embedded", packages: []string{proof},
 		edits: []edit{{internal + "mysqlorders/payments.go",
 			`Where("id = ? AND state = ?", row.OrderID, string(order.StatePending)).`, `Where("id = ?", row.OrderID).`}},
+	},
+	{
+		name: "take.lua takes a bucket's units again", run: "TestTransfers", packages: []string{scripts},
+		edits: []edit{{internal + "redisstock/lua/take.lua", "if n <= tonumber(redis.call('HGET', KEYS[2], 'in:' .. from) or 0) then", "if n == nil then"}},
+	},
+	{
+		name: "one empty bucket is a sale that is sold out", run: "TestTheLastUnitSells", packages: []string{scripts},
+		edits: []edit{{internal + "redisstock/reserve.go", "if short := soldOut(decisions, at); len(short) > 0 {", "if short := soldOut(decisions, at); len(short) < 0 {"}},
+	},
+	{
+		name: "a bucket's refusal is believed from before the proof", run: "TestARefusalFromBeforeIsNotBelieved", packages: []string{scripts},
+		edits: []edit{{internal + "redisstock/fetch.go", "			ask(short)\n			if len(short) == 0 {\n				return refs //", "			if len(short) == 0 {\n				return refs //"}},
 	},
 	{
 		name: "a preflight agent takes a request again", run: "TestARequestIsTakenOnce|TestReplaysAndForgeriesDoNothing",

@@ -9,7 +9,8 @@ import (
 // Stock is the sale's fast state, decided on atomically (Redis).
 type Stock interface {
 	// Reserve decides every ticket, at the same index. Tickets of one sale are decided in their
-	// order by one run of one script. New outbox entries are returned with what was accepted.
+	// order by one run of one script, or, of a sale in several buckets, by one for each bucket that has
+	// users of theirs. New outbox entries are returned with what was accepted.
 	// Failures are verdicts of the tickets concerned. Running it again with the same tickets
 	// (same KeyHash) changes nothing.
 	Reserve(ctx context.Context, tickets []Ticket) ([]Decision, []EntryRef)
