@@ -31,10 +31,12 @@ var linksOf = map[string]struct{ from, to []string }{
 	"services ← gateway":                          {[]string{"api"}, services},
 	"services → MySQL":                            {stores, []string{"mysql"}},
 	"order → Redis":                               {orderRoles, []string{"redis"}},
-	"order → Kafka, publishing":                   {orderRoles, []string{"kafka"}},
-	"order → Kafka, the writer's group":           {orderRoles, []string{"kafka"}},
-	"every process → Nacos":                       {Processes, []string{"nacos"}},
-	"order → payment webhook (sandbox)":           {[]string{"order-rpc"}, []string{"api"}},
+	// The overlays have one Redis; masters of a cluster would be behind its policy.
+	"order → Redis Cluster (`Stock.Cluster`)": {orderRoles, []string{"redis"}},
+	"order → Kafka, publishing":               {orderRoles, []string{"kafka"}},
+	"order → Kafka, the writer's group":       {orderRoles, []string{"kafka"}},
+	"every process → Nacos":                   {Processes, []string{"nacos"}},
+	"order → payment webhook (sandbox)":       {[]string{"order-rpc"}, []string{"api"}},
 }
 
 // beside are the links that are no row there: the log's way to Kafka (docs/logs.md), spans (docs/tracing.md), and who
