@@ -73,7 +73,7 @@ func TestSite(t *testing.T) {
 			}
 		}
 	}
-	order := []string{"kubeadm [token]", "[run] [seckill-dns-probe]", "[apply] [--server-side]", "seckill [preflight]", "[diff]", "[create] [token] [deployer]"}
+	order := []string{"kubeadm [token]", "[run] [seckill-dns-probe]", "[apply] [--server-side]", "seckill [preflight]", "[rollout] [status] [deployment/api]", "[create] [token] [deployer]"}
 	if !inOrder(first["cp1"], order) || !strings.Contains(first["w1"], "kubeadm [join]") {
 		t.Errorf("not in the order %q:\n%s\non w1:\n%s", order, first["cp1"], first["w1"])
 	}
