@@ -5,18 +5,12 @@
 -- Reply {OK}, {STALE}, {NONE} or {OTHER, generation}
 
 local fence, gen, to, n = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
-if elsewhere(fence) then
-  return {STALE}
+local open, refusal = open_bucket(KEYS[1], fence, gen)
+if not open then
+  return refusal
 end
-local m = redis.call('HMGET', KEYS[1], 'gen', 'fence', 'closed')
-if not m[1] or m[2] ~= fence or m[3] then
-  return {NONE}
-end
-if tonumber(m[1]) ~= gen then
-  return {OTHER, tonumber(m[1])}
-end
-local open = redis.call('HGET', KEYS[2], 'out:' .. to)
-if open and string.match(open, '^%d+') == n then
+local transfer = redis.call('HGET', KEYS[2], 'out:' .. to)
+if transfer and string.match(transfer, '^%d+') == n then
   redis.call('HDEL', KEYS[2], 'out:' .. to)
 end
 return {OK}

@@ -6,15 +6,9 @@
 -- Reply {OK, number of the transfer or 0 without one, units}, {STALE}, {NONE} or {OTHER, generation}
 
 local fence, gen, to, want, keep = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-if elsewhere(fence) then
-  return {STALE}
-end
-local m = redis.call('HMGET', KEYS[1], 'gen', 'fence', 'closed', 'remaining')
-if not m[1] or m[2] ~= fence or m[3] then
-  return {NONE}
-end
-if tonumber(m[1]) ~= gen then
-  return {OTHER, tonumber(m[1])}
+local m, refusal = open_bucket(KEYS[1], fence, gen, 'remaining')
+if not m then
+  return refusal
 end
 local r = redis.call('HMGET', KEYS[2], 'out:' .. to, 'last:' .. to)
 if r[1] then

@@ -6,16 +6,10 @@
 --       or 0, then the fields and values of transfers}, {STALE}, {NONE} or {OTHER, generation}
 
 local fence, gen = ARGV[1], tonumber(ARGV[2])
-if elsewhere(fence) then
-  return {STALE}
-end
-local m = redis.call('HMGET', KEYS[1], 'gen', 'fence', 'closed', 'phase', 'starts', 'ends', 'limit', 'remaining', 'seq',
+local m, refusal = open_bucket(KEYS[1], fence, gen, 'phase', 'starts', 'ends', 'limit', 'remaining', 'seq',
   'changes', 'lease')
-if not m[1] or m[2] ~= fence or m[3] then
-  return {NONE}
-end
-if tonumber(m[1]) ~= gen then
-  return {OTHER, tonumber(m[1])}
+if not m then
+  return refusal
 end
 local t = now()
 local sells = m[4] == 'live' and t >= tonumber(m[5]) and t < tonumber(m[6])

@@ -34,6 +34,22 @@ local function elsewhere(fence)
   return not string.find(redis.call('INFO', 'replication'), 'master_replid:' .. replid, 1, true)
 end
 
+-- The fields gen, fence and closed of a bucket's meta, and those named, where the bucket is open in the generation on
+-- this process; otherwise nil, and the reply that says what it is instead.
+local function open_bucket(key, fence, gen, ...)
+  if elsewhere(fence) then
+    return nil, {STALE}
+  end
+  local m = redis.call('HMGET', key, 'gen', 'fence', 'closed', ...)
+  if not m[1] or m[2] ~= fence or m[3] then
+    return nil, {NONE}
+  end
+  if tonumber(m[1]) ~= gen then
+    return nil, {OTHER, tonumber(m[1])}
+  end
+  return m
+end
+
 -- HMGET and HSET of any number of fields.
 local function hmget(key, fields)
   local out = {}

@@ -5,15 +5,9 @@
 -- Reply {OK, 1 when they were taken now, 0 when they had been before}, {STALE}, {NONE} or {OTHER, generation}
 
 local fence, gen, from, n = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
-if elsewhere(fence) then
-  return {STALE}
-end
-local m = redis.call('HMGET', KEYS[1], 'gen', 'fence', 'closed')
-if not m[1] or m[2] ~= fence or m[3] then
-  return {NONE}
-end
-if tonumber(m[1]) ~= gen then
-  return {OTHER, tonumber(m[1])}
+local open, refusal = open_bucket(KEYS[1], fence, gen)
+if not open then
+  return refusal
 end
 if n <= tonumber(redis.call('HGET', KEYS[2], 'in:' .. from) or 0) then
   return {OK, 0}
