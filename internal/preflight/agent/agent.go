@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,10 +66,8 @@ func New(opt Options) (*Agent, error) {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails since Go 1.24
 	a := &Agent{
-		opt: opt, boot: hex.EncodeToString(id[:]), sealer: s, guard: seal.NewGuard(s, opt.Now),
+		opt: opt, boot: rand.Text(), sealer: s, guard: seal.NewGuard(s, opt.Now),
 		mux: http.NewServeMux(), slots: make(chan struct{}, atOnce),
 	}
 	a.offers.node, a.offers.address = opt.Node, opt.Host

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,9 +53,7 @@ var writeSteps = []string{"create a file", "write", "fsync the file", "read back
 
 // writeAll announces each step before it takes it.
 func writeAll(volume string, steps chan<- string) (err error) {
-	var id [8]byte
-	_, _ = rand.Read(id[:]) // never fails since Go 1.24
-	name := filepath.Join(volume, ".seckill-preflight-"+hex.EncodeToString(id[:]))
+	name := filepath.Join(volume, ".seckill-preflight-"+rand.Text())
 	renamed := name + ".renamed"
 	content := bytes.Repeat([]byte(name+"\n"), 64)
 	steps <- writeSteps[0]

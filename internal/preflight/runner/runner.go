@@ -4,7 +4,6 @@ package runner
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -85,7 +84,7 @@ func Run(ctx context.Context, opt Options) (*preflight.Report, error) {
 	transport := &http.Transport{DialContext: (&net.Dialer{Timeout: helloLimit}).DialContext, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	r := &run{
-		opt: opt, id: random(), sealer: s, plan: opt.Plan,
+		opt: opt, id: rand.Text(), sealer: s, plan: opt.Plan,
 		client: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}
 	r.report = preflight.Report{Checks: []string{preflight.CheckAgents}, Nodes: []string{}, Findings: []preflight.Finding{}}
@@ -99,12 +98,6 @@ func Run(ctx context.Context, opt Options) (*preflight.Report, error) {
 	}
 	r.conclude(ctx)
 	return &r.report, nil
-}
-
-func random() string {
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails since Go 1.24
-	return hex.EncodeToString(id[:])
 }
 
 // add adds a finding of the runner's own, about a node or, with "", about none.
@@ -186,7 +179,7 @@ func (r *run) check(ctx context.Context, check string) {
 	case preflight.CheckReach:
 		offer.Ports = r.plan.Reach.Ports
 	case preflight.CheckIngress:
-		t.Value = random()
+		t.Value = rand.Text()
 		offer.Host, offer.Value = r.plan.Ingress.Host, t.Value
 	}
 	if len(offer.Ports) > 0 || offer.Value != "" {
