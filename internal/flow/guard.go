@@ -139,6 +139,7 @@ func (g *Guard) clear() error {
 	var all []error
 	for _, a := range g.everyGate() {
 		all = append(all, sentinelRules{}.load(a.resource))
+		forgetBuckets(a.resource)
 	}
 	return errors.Join(append(all, protect(g, nil))...)
 }
@@ -243,7 +244,7 @@ func retries(r Route) *map[string]time.Duration {
 	all := map[string]time.Duration{}
 	for kind, l := range map[string]*Limit{kindUser: r.PerUser, kindSale: r.PerSale, kindAddress: r.PerAddress} {
 		if l != nil {
-			all[kind] = time.Duration(l.Seconds) * time.Second
+			all[kind] = max(time.Second, l.interval())
 		}
 	}
 	return &all

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Bounds of what a document may say.
@@ -179,6 +180,11 @@ func (r Route) validate() error {
 		within("perSecond", r.PerSecond, 0, maxCount), within("concurrency", r.Concurrency, 0, maxCount),
 		r.PerUser.validate("perUser"), r.PerSale.validate("perSale"), r.PerAddress.validate("perAddress"),
 	)
+}
+
+// interval is the time in which one call flows in.
+func (l *Limit) interval() time.Duration {
+	return time.Second * time.Duration(l.Seconds) / time.Duration(l.Count)
 }
 
 func (l *Limit) validate(name string) error {

@@ -15,14 +15,12 @@ import (
 	"github.com/zeromicro/go-zero/core/logx"
 )
 
-// Positions of a call's parameters, and how many values of each a rule keeps count of. Of more values at
-// once the longest unseen is forgotten, and starts anew with a full bucket. The capacities differ because
-// Sentinel lets a changed rule go on with the counters of an older one of the same capacity, be it of
-// another parameter.
+// Positions of a call's parameters, and of how many values of each a rule knows at once what is missing in their
+// buckets; see buckets.
 const (
-	userParam, users        = 0, 50_000
+	userParam, users        = 0, 100_000
 	saleParam, sales        = 1, 4096
-	addressParam, addresses = 2, 50_001
+	addressParam, addresses = 2, 100_000
 )
 
 // Kinds of rules, as metrics name them; a hot-parameter rule has its kind as its ID.
@@ -79,7 +77,7 @@ func rulesOf(resource string, r Route) sentinelRules {
 	param := func(l *Limit, kind string, index int, capacity int64) {
 		if l != nil {
 			s.hotspot = append(s.hotspot, &hotspot.Rule{
-				ID: kind, Resource: resource, MetricType: hotspot.QPS, ControlBehavior: hotspot.Reject,
+				ID: kind, Resource: resource, MetricType: hotspot.QPS, ControlBehavior: flowingBucket,
 				ParamIndex: index, Threshold: l.Count, BurstCount: l.Burst, DurationInSec: l.Seconds, ParamsMaxCapacity: capacity,
 			})
 		}
