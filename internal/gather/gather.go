@@ -1,6 +1,7 @@
 // Package gather is group commit without a timer: calls that wait while others are under way are
 // taken together. A free lane takes what waits at once, be it a single call, so few callers are
-// never delayed and many share the cost of a round trip.
+// never delayed and many share the cost of a round trip. Who finds a lane free does the work itself, without
+// waking anybody.
 package gather
 
 import (
@@ -54,8 +55,8 @@ type call[Q, A any] struct {
 }
 
 // New makes a Gatherer. run answers a whole batch: one answer a question at the same index, or one
-// error for all. It runs on up to Lanes goroutines at once and must bound its own time, since no
-// single caller's context governs it.
+// error for all. It runs on up to Lanes goroutines at once, callers' among them, and must bound its own time, since no
+// single caller's context governs it. It keeps nothing of batch.
 func New[Q, A any](cfg Config, run func(batch []Q) ([]A, error)) *Gatherer[Q, A] {
 	return &Gatherer[Q, A]{
 		cfg: cfg, run: run, idle: make(chan struct{}),
@@ -64,26 +65,26 @@ func New[Q, A any](cfg Config, run func(batch []Q) ([]A, error)) *Gatherer[Q, A]
 }
 
 // Do hands a question on and waits for its answer. ErrFull, ErrClosed and ErrAbandoned promise that
-// the question was not handed on; ErrInFlight says that it was and nothing is known.
+// the question was not handed on; ErrInFlight says that it was and nothing is known. A caller that runs its batch
+// itself stays until that is answered, whatever becomes of ctx.
 func (g *Gatherer[Q, A]) Do(ctx context.Context, q Q) (A, error) {
 	var zero A
-	c := g.calls.Get().(*call[Q, A])
-	c.question = q
 	g.mu.Lock()
-	if g.closed || len(g.waiting) >= g.cfg.MaxWaiting {
-		closed := g.closed
+	switch {
+	case g.closed:
 		g.mu.Unlock()
-		g.recycle(c)
-		if closed {
-			return zero, ErrClosed
-		}
+		return zero, ErrClosed
+	case g.busy < g.cfg.Lanes: // nothing waits then
+		g.busy++
+		g.mu.Unlock()
+		return g.alone(q)
+	case len(g.waiting) >= g.cfg.MaxWaiting:
+		g.mu.Unlock()
 		return zero, ErrFull
 	}
+	c := g.calls.Get().(*call[Q, A])
+	c.question = q
 	g.waiting = append(g.waiting, c)
-	if g.busy < g.cfg.Lanes {
-		g.busy++
-		go g.lane()
-	}
 	g.mu.Unlock()
 
 	select {
@@ -141,10 +142,42 @@ func (g *Gatherer[Q, A]) recycle(c *call[Q, A]) {
 	g.calls.Put(c)
 }
 
+// alone runs a batch of one call on its caller's goroutine, and hands the lane on if calls wait by then.
+func (g *Gatherer[Q, A]) alone(q Q) (A, error) {
+	defer func() { // after a panic too, which the caller may survive
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if len(g.waiting) > 0 {
+			go g.lane()
+		} else {
+			g.free()
+		}
+	}()
+	var zero A
+	answers, err := g.run([]Q{q})
+	if err == nil && len(answers) != 1 {
+		err = errPart
+	}
+	if err != nil {
+		return zero, err
+	}
+	return answers[0], nil
+}
+
+var errPart = errors.New("gather: the batch was answered in part")
+
+// free ends a lane; g.mu is held and nothing waits.
+func (g *Gatherer[Q, A]) free() {
+	g.busy--
+	if g.closed && g.busy == 0 {
+		close(g.idle)
+	}
+}
+
 // lane takes and runs batches until nothing waits.
 func (g *Gatherer[Q, A]) lane() {
-	batch := make([]*call[Q, A], 0, g.cfg.MaxBatch)
-	questions := make([]Q, 0, g.cfg.MaxBatch)
+	var batch []*call[Q, A]
+	var questions []Q
 	for {
 		batch, questions = batch[:0], questions[:0]
 		g.mu.Lock()
@@ -165,10 +198,7 @@ func (g *Gatherer[Q, A]) lane() {
 		clear(g.waiting[rest:])
 		g.waiting = g.waiting[:rest]
 		if len(batch) == 0 {
-			g.busy--
-			if g.closed && g.busy == 0 {
-				close(g.idle)
-			}
+			g.free()
 			g.mu.Unlock()
 			return
 		}
@@ -176,7 +206,7 @@ func (g *Gatherer[Q, A]) lane() {
 
 		answers, err := g.run(questions)
 		if err == nil && len(answers) != len(batch) {
-			err = errors.New("gather: the batch was answered in part")
+			err = errPart
 		}
 		for i, c := range batch {
 			if err != nil {

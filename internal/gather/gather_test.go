@@ -84,20 +84,61 @@ func TestACallIsEitherHandedOnOrNot(t *testing.T) {
 	gt := newGate()
 	g := New(Config{Lanes: 1, MaxBatch: 1, MaxWaiting: 1}, gt.run)
 	ctx, cancel := context.WithCancel(context.Background())
-	results := make(chan error, 2)
-	go func() { _, err := g.Do(ctx, 1); results <- err }()
+	first, results := make(chan error, 1), make(chan error, 2)
+	go func() { _, err := g.Do(ctx, 1); first <- err }()
 	<-gt.entered
 	go func() { _, err := g.Do(ctx, 2); results <- err }()
 	waitUntil(t, func() bool { return g.Waiting() == 1 })
 	if _, err := g.Do(ctx, 3); !errors.Is(err, ErrFull) {
 		t.Fatalf("got %v", err)
 	}
+	gt.release <- nil
+	if err := <-first; err != nil {
+		t.Fatalf("who found the lane free got %v", err)
+	}
+	<-gt.entered // the second call, which another goroutine runs
+	go func() { _, err := g.Do(ctx, 4); results <- err }()
+	waitUntil(t, func() bool { return g.Waiting() == 1 })
 	cancel()
 	a, b := <-results, <-results
 	if !(errors.Is(a, ErrInFlight) && errors.Is(b, ErrAbandoned)) && !(errors.Is(b, ErrInFlight) && errors.Is(a, ErrAbandoned)) {
 		t.Fatalf("got %v and %v", a, b)
 	}
 	gt.release <- nil // the abandoned call is dropped: no second batch comes
+	if err := g.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAnAnswerIsWorthMoreThanAContext: who runs the batch itself gets its answer, though its context ended meanwhile.
+func TestAnAnswerIsWorthMoreThanAContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	g := New(Config{Lanes: 1, MaxBatch: 1, MaxWaiting: 1}, func(q []int) ([]int, error) { cancel(); return q, nil })
+	if a, err := g.Do(ctx, 7); a != 7 || err != nil {
+		t.Fatalf("got %d, %v", a, err)
+	}
+	_ = g.Close(context.Background())
+}
+
+// TestAPanicFreesTheLane, since whoever called may survive it.
+func TestAPanicFreesTheLane(t *testing.T) {
+	g := New(Config{Lanes: 1, MaxBatch: 1, MaxWaiting: 1}, func(q []int) ([]int, error) {
+		if q[0] == 0 {
+			panic("boom")
+		}
+		return q, nil
+	})
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the caller did not see the panic")
+			}
+		}()
+		_, _ = g.Do(context.Background(), 0)
+	}()
+	if a, err := g.Do(context.Background(), 5); a != 5 || err != nil {
+		t.Fatalf("got %d, %v", a, err)
+	}
 	if err := g.Close(context.Background()); err != nil {
 		t.Fatal(err)
 	}

@@ -41,8 +41,9 @@ type ReserverConfig struct {
 	// Lanes, MaxBatch and MaxWaiting are as in gather.Config; they count Reserve calls, each of which
 	// may hold many purchase calls.
 	Lanes, MaxBatch, MaxWaiting int
-	// RemovalPause is how long entries of the outbox that Kafka has wait for others, to be removed together. It
-	// delays no answer; what a crash leaves behind by it the relay publishes again, and the writer knows it.
+	// RemovalPause is how long entries of the outbox that Kafka has wait for others, to be removed together, and lines
+	// of the log about accepted orders, to become one. It delays no answer; what a crash leaves behind by it the relay
+	// publishes again, and the writer knows it.
 	RemovalPause time.Duration
 }
 
@@ -76,14 +77,14 @@ type Reserver struct {
 	mu         sync.Mutex
 	lastFailed time.Time // of a produce, while degraded
 
-	removals remover
+	chores chores
 }
 
 // NewReserver makes a Reserver; Close ends it.
 func NewReserver(stock Stock, log Publisher, catalog *Catalog, cfg ReserverConfig, stats *Stats, now func() time.Time, logger *slog.Logger, rebuild func(saleID int64)) *Reserver {
 	r := &Reserver{
 		stock: stock, log: log, catalog: catalog, cfg: cfg, stats: stats, now: now, logger: logger, rebuild: rebuild,
-		removals: remover{stock: stock, budget: cfg.ScriptBudget, pause: cfg.RemovalPause, hurry: make(chan struct{})},
+		chores: chores{stock: stock, logger: logger, budget: cfg.ScriptBudget, pause: cfg.RemovalPause, hurry: make(chan struct{})},
 	}
 	r.gatherer = gather.New(gather.Config{Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, MaxWaiting: cfg.MaxWaiting}, r.run)
 	return r
@@ -91,7 +92,7 @@ func NewReserver(stock Stock, log Publisher, catalog *Catalog, cfg ReserverConfi
 
 // Close takes no more calls and waits for those under way, or until ctx ends.
 func (r *Reserver) Close(ctx context.Context) error {
-	return errors.Join(r.gatherer.Close(ctx), r.removals.wait(ctx))
+	return errors.Join(r.gatherer.Close(ctx), r.chores.wait(ctx))
 }
 
 // Drain waits until every batch that is under way now is answered.
@@ -216,7 +217,8 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	}
 	if len(events) > 0 && r.publish(events) {
 		failpoint.Hit("after-publish")
-		r.removals.add(entries)
+	} else {
+		entries = nil // they carry the orders
 	}
 	late := time.Since(start) > r.cfg.AcceptBudget
 	now := r.now()
@@ -232,9 +234,9 @@ func (r *Reserver) run(groups [][]Ticket) ([][]Outcome, error) {
 	}
 	if late {
 		life(r.logger, "orders reserved too late for an answer", accepted, traces)
-	} else {
-		life(r.logger, "orders accepted", accepted, traces)
+		accepted, traces = nil, nil
 	}
+	r.chores.add(entries, accepted, traces)
 	out := make([][]Outcome, len(groups))
 	for i, g := range groups {
 		out[i], flat = flat[:len(g):len(g)], flat[len(g):]
@@ -345,55 +347,63 @@ func (r *Reserver) notSelling(saleID int64) Outcome {
 	return Outcome{Err: e}
 }
 
-// remover drops acknowledged outbox entries behind the answers: together, one call at a time. What
-// it cannot drop is published once more by the relay, which changes nothing, and dropped then.
-type remover struct {
+// chores are what is done behind the answers, for many orders together: log lines, and the removal of acknowledged
+// outbox entries. What cannot be removed is published once more by the relay, which changes nothing, and removed then.
+type chores struct {
 	stock  Stock
+	logger *slog.Logger
 	budget time.Duration
-	// pause is how long entries wait for others before they are removed together.
+	// pause is how long they wait for others.
 	pause time.Duration
 	// hurry is closed when nothing shall wait any more.
 	hurry     chan struct{}
 	hurryOnce sync.Once
 
-	mu      sync.Mutex
-	waiting []EntryRef
-	busy    chan struct{} // closed when the goroutine under way ends; nil without one
+	mu       sync.Mutex
+	entries  []EntryRef
+	accepted []ID
+	traces   []string
+	busy     chan struct{} // closed when the goroutine under way ends; nil without one
 }
 
-func (m *remover) add(entries []EntryRef) {
-	if len(entries) == 0 {
+// add takes entries to remove, and orders that are accepted, with their traceparents.
+func (m *chores) add(entries []EntryRef, accepted []ID, traces []string) {
+	if len(entries)+len(accepted) == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.waiting = append(m.waiting, entries...)
+	m.entries = append(m.entries, entries...)
+	m.accepted, m.traces = append(m.accepted, accepted...), append(m.traces, traces...)
 	if m.busy == nil {
 		m.busy = make(chan struct{})
 		go m.work(m.busy)
 	}
 }
 
-func (m *remover) work(done chan struct{}) {
+func (m *chores) work(done chan struct{}) {
 	defer close(done)
 	for m.rest(); ; m.rest() {
 		m.mu.Lock()
-		batch := m.waiting
-		m.waiting = nil
-		if len(batch) == 0 {
+		entries, accepted, traces := m.entries, m.accepted, m.traces
+		m.entries, m.accepted, m.traces = nil, nil, nil
+		if len(entries)+len(accepted) == 0 {
 			m.busy = nil
 			m.mu.Unlock()
 			return
 		}
 		m.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), m.budget)
-		_ = m.stock.Remove(ctx, batch) // left behind, they are the relay's
-		cancel()
+		life(m.logger, "orders accepted", accepted, traces)
+		if len(entries) > 0 {
+			ctx, cancel := context.WithTimeout(context.Background(), m.budget)
+			_ = m.stock.Remove(ctx, entries) // left behind, they are the relay's
+			cancel()
+		}
 	}
 }
 
-// rest lets more entries come.
-func (m *remover) rest() {
+// rest lets more come.
+func (m *chores) rest() {
 	t := time.NewTimer(m.pause)
 	defer t.Stop()
 	select {
@@ -402,7 +412,7 @@ func (m *remover) rest() {
 	}
 }
 
-func (m *remover) wait(ctx context.Context) error {
+func (m *chores) wait(ctx context.Context) error {
 	m.hurryOnce.Do(func() { close(m.hurry) })
 	m.mu.Lock()
 	busy := m.busy
