@@ -87,22 +87,34 @@ func run(b *testing.B, plan hammer.Plan) hammer.Result {
 // persistedMetric counts orders that were written.
 const persistedMetric = "seckill_persisted_orders_total"
 
+// written is how many orders the writer has written since it was started.
+func (s *shop) written() float64 {
+	s.b.Helper()
+	return s.p.Processes["order-writer"][0].Metric(s.b, persistedMetric)
+}
+
+// awaitWritten waits until the writer has written so many orders more, and asks only the writer: where it counts, it costs
+// MySQL nothing.
+func (s *shop) awaitWritten(before float64, orders int64) {
+	s.b.Helper()
+	topology.Eventually(s.b, 5*time.Minute, "every order is in MySQL", func() error {
+		if n := s.written() - before; n != float64(orders) {
+			return fmt.Errorf("%.0f of %d are", n, orders)
+		}
+		return nil
+	})
+}
+
 // buyAll measures purchases of a sale of their own on the platform, waits until all are in MySQL, and audits it.
 func (s *shop) buyAll(people *crowd, conns int, rate float64) measured {
 	s.b.Helper()
 	sale := s.sale(stock)
-	writer := s.p.Processes["order-writer"][0]
-	before := writer.Metric(s.b, persistedMetric)
+	before := s.written()
 	begun := time.Now()
 	m, accepted := hit(s.b, s.gateway(), sale, people, conns, rate)
-	m.persisted = (writer.Metric(s.b, persistedMetric) - before) / time.Since(begun).Seconds()
+	m.persisted = (s.written() - before) / time.Since(begun).Seconds()
 	begun = time.Now()
-	topology.Eventually(s.b, 5*time.Minute, "every order is in MySQL", func() error {
-		if n := writer.Metric(s.b, persistedMetric) - before; n != float64(accepted) {
-			return fmt.Errorf("%.0f of %d are", n, accepted)
-		}
-		return nil
-	})
+	s.awaitWritten(before, accepted)
 	m.drained = time.Since(begun)
 	s.audit(sale)
 	return m
