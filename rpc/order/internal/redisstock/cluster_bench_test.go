@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// clusterOrders is how many orders one measurement accepts.
-	clusterOrders = 30_000
+	// clusterOrders is how many orders one measurement accepts: enough that each of eight masters works a tenth of a
+	// second, or what wakes one of them up would be a part of the price.
+	clusterOrders = 120_000
 	// clusterScript is how many tickets one run of a script decides.
 	clusterScript = 64
 	// clusterLanes is how many calls are under way, as many as an order service has lanes.

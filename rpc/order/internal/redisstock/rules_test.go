@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,64 @@ func TestReserveWhatNoSaleCanTake(t *testing.T) {
 	}
 	if d, r := s.Reserve(ctx, nil); len(d) != 0 || len(r) != 0 {
 		t.Fatal("nothing in, something out")
+	}
+}
+
+// A user who comes several times in one batch is known from the first ticket on, also with the first order.
+func TestReserveOneUserManyTimesInABatch(t *testing.T) {
+	forEachServer(t, func(t *testing.T, addr string) {
+		s := newStock(t, addr)
+		sale := newSale()
+		rebuild(t, s, openTerms(sale, 100, 3), 1)
+		decisions, _ := s.Reserve(ctx, []order.Ticket{
+			ticket(sale, 1, 1, "a"), ticket(sale, 1, 1, "b"), ticket(sale, 1, 1, "a"), ticket(sale, 1, 2, "b"),
+			ticket(sale, 1, 2, "c"), ticket(sale, 1, 1, "c"), ticket(sale, 1, 1, "d"), ticket(sale, 1, 1, "c"),
+		})
+		want := []order.Decision{
+			{Verdict: order.VerdictAccepted, OrderID: mustID(t, sale, 1, 1)},
+			{Verdict: order.VerdictAccepted, OrderID: mustID(t, sale, 1, 2)},
+			{Verdict: order.VerdictExisting, OrderID: mustID(t, sale, 1, 1)},
+			{Verdict: order.VerdictKeyReused},
+			{Verdict: order.VerdictLimit, OrderID: mustID(t, sale, 1, 2)},
+			{Verdict: order.VerdictAccepted, OrderID: mustID(t, sale, 1, 3)},
+			{Verdict: order.VerdictLimit, OrderID: mustID(t, sale, 1, 3)},
+			{Verdict: order.VerdictExisting, OrderID: mustID(t, sale, 1, 3)},
+		}
+		for i, d := range decisions {
+			if d.Verdict != want[i].Verdict || d.OrderID != want[i].OrderID {
+				t.Errorf("ticket %d: %+v, want %+v", i, d, want[i])
+			}
+		}
+		held, err := s.Orders(ctx, sale, 1)
+		if err != nil || len(held) != 3 {
+			t.Fatalf("held %+v: %v", held, err)
+		}
+	})
+}
+
+// The buyers are a table from a generation's first order on, and no field but theirs is in it: as the list that Redis
+// makes of few short values, an order would cost the more the more buyers there are.
+func TestBuyersAreATable(t *testing.T) {
+	r := startReal(t)
+	s := newStock(t, r.addr)
+	sale := newSale()
+	for _, generation := range []int64{1, 2} {
+		var kept []order.Held
+		if generation == 2 {
+			kept = append(kept, order.Held{OrderID: mustID(t, sale, 1, 1), UserID: 1, Quantity: 1, KeyHash: "k", Holds: true})
+		}
+		rebuild(t, s, openTerms(sale, 10, 1), generation, kept...)
+		wantVerdict(t, "buy", reserve(s, ticket(sale, generation, 1, "k")), order.VerdictAccepted)
+		key := s.generationKey(only(t, s, sale), generation, "buyers")
+		encoding, err := r.admin.ObjectEncoding(ctx, key).Result()
+		if err != nil || encoding != "hashtable" {
+			t.Fatalf("generation %d: the buyers are a %s: %v", generation, encoding, err)
+		}
+		buyers, err := r.admin.HKeys(ctx, key).Result()
+		slices.Sort(buyers)
+		if want := []string{"1", "2"}[:generation]; err != nil || !slices.Equal(buyers, want) {
+			t.Fatalf("generation %d: buyers %v: %v", generation, buyers, err)
+		}
 	}
 }
 

@@ -39,7 +39,7 @@ for i = FIRST, #ARGV, WIDTH do
   local b = buyers[user]
   if not b.seen[gen .. '-' .. seq] then
     b.seen[gen .. '-' .. seq] = true
-    b.text = b.text .. order_text(gen, seq, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
+    b.text = record_with(b.text, gen, seq, ARGV[i + 3], ARGV[i + 4], ARGV[i + 5])
     b.changed = true
   end
 end

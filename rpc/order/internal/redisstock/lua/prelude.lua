@@ -68,9 +68,10 @@ local function hset(key, pairs_)
   end
 end
 
--- A buyer's record: one "generation-sequence:quantity:keyhash:holds;" an order, holds being 1 or 0.
-local function order_text(gen, seq, qty, hash, holds)
-  return gen .. '-' .. seq .. ':' .. qty .. ':' .. hash .. ':' .. holds .. ';'
+-- A buyer's record with one more order: one "generation-sequence:quantity:keyhash:holds;" an order, holds being 1 or 0.
+-- It is made in one piece, since Lua keeps and sweeps every string on the way.
+local function record_with(record, gen, seq, qty, hash, holds)
+  return record .. gen .. '-' .. seq .. ':' .. qty .. ':' .. hash .. ':' .. holds .. ';'
 end
 
 local function parse(record)
@@ -88,7 +89,7 @@ end
 local function format(orders)
   local parts = {}
   for i, o in ipairs(orders) do
-    parts[i] = order_text(int(o.gen), int(o.seq), int(o.qty), o.hash, o.holds and '1' or '0')
+    parts[i] = record_with('', int(o.gen), int(o.seq), int(o.qty), o.hash, o.holds and '1' or '0')
   end
   return table.concat(parts)
 end
