@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strconv"
@@ -26,7 +27,8 @@ type Plan struct {
 	// Duration ends the load: no request is begun after it.
 	Duration time.Duration
 	// Rate is how many requests a second are due, whatever became of those before; 0 has each connection send
-	// its next when the one before is answered. With a rate, latency counts from when a request was due.
+	// its next when the one before is answered. With a rate, latency counts from when a request was due. That is at any
+	// moment of its 1/Rate, since two loads with a beat would always meet, or never.
 	Rate float64
 	// Took, where it is not nil, is told how long after a request was due, or sent where nothing is due, its answer
 	// came. due counts from the load's start. It is called from many goroutines.
@@ -146,7 +148,7 @@ func (r *run) work(ctx context.Context, c *conn) Result {
 		}
 		from := time.Now()
 		if r.plan.Rate > 0 {
-			due := time.Duration(float64(i) / r.plan.Rate * float64(time.Second))
+			due := time.Duration((float64(i) + rand.Float64()) / r.plan.Rate * float64(time.Second))
 			if due >= r.plan.Duration || from.Sub(r.start) >= r.plan.Duration {
 				break
 			}
