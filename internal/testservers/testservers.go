@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"testing"
 )
 
@@ -44,21 +45,27 @@ func FreeAddr(t testing.TB) string {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePort is a port below the kernel's ephemeral range that nobody listened on a moment ago. From
-// within the range a client's connection could take it before the server does.
+// given are the ports that this process was told of already: a server may be started on one long after.
+var given sync.Map
+
+// freePort is a port below the kernel's ephemeral range that nobody listened on a moment ago, and another one each
+// time. From within the range a client's connection could take it before the server does.
 func freePort() (int, error) {
 	const first, end, attempts = 10_000, 32_000, 100
 	var (
 		listen net.ListenConfig
-		last   error
+		last   = errors.New("each was given before")
 	)
 	for range attempts {
 		port := first + rand.IntN(end-first)
+		if _, again := given.LoadOrStore(port, true); again {
+			continue
+		}
 		l, err := listen.Listen(context.Background(), "tcp", loopback(port))
 		if err == nil {
 			return port, l.Close()
 		}
 		last = err
 	}
-	return 0, fmt.Errorf("no free port: %w", last)
+	return 0, fmt.Errorf("no free port in %d attempts, the last: %w", attempts, last)
 }

@@ -129,3 +129,15 @@ func TestAwait(t *testing.T) {
 		t.Error("a program that is not there started")
 	}
 }
+
+// TestNoPortIsGivenTwice, though nobody listens on it yet.
+func TestNoPortIsGivenTwice(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 { // of 22,000: chance would repeat some twenty
+		addr := FreeAddr(t)
+		if seen[addr] {
+			t.Fatalf("%s was given twice", addr)
+		}
+		seen[addr] = true
+	}
+}
