@@ -141,7 +141,7 @@ func (b *buckets) limit(l Limit, now int64) {
 				if missing <= 0 {
 					delete(s.full, hash)
 				} else {
-					s.full[hash] = now + min(missing*interval, depth)
+					s.full[hash] = now + min(missing, depth/interval)*interval // in this order: it cannot overflow
 				}
 			}
 		}

@@ -100,3 +100,15 @@ func TestAbsurdBucketsDoNotOverflow(t *testing.T) {
 		}
 	}
 }
+
+// TestAbsurdChangesDoNotOverflow: a bucket that misses ten million calls is empty under a limit of one an hour too.
+func TestAbsurdChangesDoNotOverflow(t *testing.T) {
+	b := newBuckets(users)
+	b.limit(Limit{Count: maxCount, Seconds: 1, Burst: maxCount}, 0)
+	s := &b.shards[0]
+	s.full[0] = s.depth
+	b.limit(Limit{Count: 1, Seconds: maxSeconds}, 0)
+	if s.full[0] != s.depth {
+		t.Errorf("it will be full after %v, not %v", time.Duration(s.full[0]), time.Duration(s.depth))
+	}
+}
