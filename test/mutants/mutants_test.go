@@ -99,7 +99,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "reserve.lua does not look for the key", run: "(TestWalk|TestOneUserInParallel)/embedded", packages: []string{proof},
-		edits: []edit{{reserveLua, "if o.hash == hash then", "if o.hash == nil then"}},
+		edits: []edit{{reserveLua, "if kept_gen then", "if kept_gen == -1 then"}},
 		audit: "rejected",
 	},
 	{

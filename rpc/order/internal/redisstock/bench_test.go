@@ -38,3 +38,40 @@ func BenchmarkReserve(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkReserveMore measures the same for buyers who have orders already, with keys of their own.
+func BenchmarkReserveMore(b *testing.B) {
+	r := startReal(b)
+	s := newStock(b, r.addr)
+	for _, kept := range []int{0, 1, 10, 40} {
+		b.Run(fmt.Sprint("orders=", kept), func(b *testing.B) {
+			const batch = 16
+			sale := newSale()
+			rebuild(b, s, openTerms(sale, 1<<40, int64(kept+1)), 1)
+			tickets := make([]order.Ticket, batch)
+			buy := func(first int64, key int) {
+				for i := range tickets {
+					tickets[i] = order.Ticket{SaleID: sale, UserID: first + int64(i), Quantity: 1, KeyHash: order.HashKey(fmt.Sprint(key))}
+				}
+				d, refs := s.Reserve(ctx, tickets)
+				if d[0].Verdict != order.VerdictAccepted {
+					b.Fatalf("%+v", d[0])
+				}
+				if err := s.Remove(ctx, refs); err != nil {
+					b.Fatal(err)
+				}
+			}
+			user := int64(1)
+			for b.Loop() {
+				b.StopTimer()
+				for key := range kept {
+					buy(user, key)
+				}
+				b.StartTimer()
+				buy(user, kept)
+				user += batch
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(user), "ns/order")
+		})
+	}
+}

@@ -49,8 +49,8 @@ elseif phase ~= 'live' or t < starts then
   refusal = NOT_STARTED
 end
 
--- Records are read once and kept up to date here, so that a user who is in the batch twice is seen. A buyer without
--- orders, as most are, gets no tables: to make and to sweep them cost more than the rest of a ticket's decision.
+-- Records are read once and kept up to date here, so that a user who is in the batch twice is seen. They are not
+-- parsed: tables and strings of each order of a buyer who has many cost more than the rest of a ticket's decision.
 local users, records = {}, {}
 for i = FIRST, #ARGV, WIDTH do
   local user = ARGV[i]
@@ -63,38 +63,52 @@ for i, record in ipairs(hmget(KEYS[2], users)) do
   records[users[i]] = record or ''
 end
 
-local NEW = {orders = {}, held = 0} -- never written
-local buyers = {}
-
-local function buyer(user)
-  local record = records[user]
+-- The order with this key hash: its generation, sequence and quantity; nil if there is none. Only what holds ends
+-- before a semicolon, so that no quantity is taken for a hash.
+local function order_of(record, hash)
   if record == '' then
-    return NEW
+    return nil -- most buyers are new: no strings are made for them
   end
-  local b = buyers[user]
-  if not b then
-    b = {orders = parse(record), held = 0}
-    for _, o in ipairs(b.orders) do
-      if o.holds then
-        b.held = b.held + o.qty
-      end
-    end
-    buyers[user] = b
+  local at = string.find(record, ':' .. hash .. ':1;', 1, true) or string.find(record, ':' .. hash .. ':0;', 1, true)
+  if not at then
+    return nil
   end
-  return b
+  local g, seq, qty = string.match(string.sub(record, math.max(1, at - 64), at - 1), '(%d+)%-(%d+):(%d+)$')
+  return tonumber(g), tonumber(seq), tonumber(qty)
+end
+
+-- The units that a buyer's orders hold.
+local function held_by(record)
+  local held = 0
+  if record == '' then
+    return held
+  end
+  for qty in string.gmatch(record, ':(%d+):[^:]+:1;') do
+    held = held + tonumber(qty)
+  end
+  return held
 end
 
 local function packed(g, seq)
   return g * 67108864 + seq
 end
 
+-- The newest order that holds units, or 0.
+local function newest_of(record)
+  local newest = 0
+  for g, seq in string.gmatch(record, '(%d+)%-(%d+):%d+:[^:]+:1;') do
+    newest = math.max(newest, packed(tonumber(g), tonumber(seq)))
+  end
+  return newest
+end
+
 -- Tells whether the outbox entry that holds the order still stands. Orders of older generations
 -- were published before this one was opened.
-local function unpublished(o)
-  if o.gen ~= gen then
+local function unpublished(g, seq)
+  if g ~= gen then
     return false
   end
-  local at = (o.seq - bucket) / buckets
+  local at = (seq - bucket) / buckets
   if at > before then
     return true
   end
@@ -110,30 +124,22 @@ local reply = {OK, t, before + 1, 0}
 local lines, changed = {}, {}
 for i = FIRST, #ARGV, WIDTH do
   local user, hash, qty = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  local b = buyer(user)
+  local record = records[user]
   local decision, order = nil, 0
-  local newest
-  for _, o in ipairs(b.orders) do
-    if o.hash == hash then
-      if o.qty ~= qty then
-        decision = REUSED
-      else
-        decision = unpublished(o) and UNPUBLISHED or EXISTING
-        order = packed(o.gen, o.seq)
-      end
-      break
-    end
-    if o.holds and (not newest or packed(o.gen, o.seq) > packed(newest.gen, newest.seq)) then
-      newest = o
-    end
-  end
-  if decision then
+  local kept_gen, kept_seq, kept_qty = order_of(record, hash)
+  if kept_gen then
     -- The same key keeps its order, whatever the sale is now.
+    if kept_qty ~= qty then
+      decision = REUSED
+    else
+      decision = unpublished(kept_gen, kept_seq) and UNPUBLISHED or EXISTING
+      order = packed(kept_gen, kept_seq)
+    end
   elseif refusal then
     decision = refusal
-  elseif b.held + qty > limit then
+  elseif held_by(record) + qty > limit then
     decision = LIMIT
-    order = newest and packed(newest.gen, newest.seq) or 0
+    order = newest_of(record)
   elseif leased or remaining < qty then
     decision = SOLD_OUT
   elseif n >= max_n then
@@ -142,12 +148,8 @@ for i = FIRST, #ARGV, WIDTH do
     n = n + 1
     remaining = remaining - qty
     local seq = n * buckets + bucket
-    if b ~= NEW then
-      b.orders[#b.orders + 1] = {gen = gen, seq = seq, qty = qty, hash = hash, holds = true}
-      b.held = b.held + qty
-    end
     -- A sequence is below 2^26, for which %d, many times cheaper than %.0f, is right on every server.
-    records[user] = record_with(records[user], ARGV[2], string.format('%d', seq), ARGV[i + 2], hash, '1')
+    records[user] = record_with(record, ARGV[2], string.format('%d', seq), ARGV[i + 2], hash, '1')
     changed[user] = true
     lines[#lines + 1] = user .. ' ' .. ARGV[i + 2] .. ' ' .. hash .. ' ' .. ARGV[i + 3]
     decision, order = ACCEPTED, packed(gen, seq)
