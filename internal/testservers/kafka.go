@@ -59,13 +59,6 @@ func StopKafka() {
 	}
 }
 
-// longRun is set by LongRun.
-var longRun bool
-
-// LongRun has brokers that are started from now on compile their code as they do in production. It takes a
-// minute of load until that pays, so it is for benchmarks.
-func LongRun() { longRun = true }
-
 func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
@@ -103,16 +96,12 @@ func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 	if err := os.WriteFile(properties, k.properties(loopback(controller)), 0o600); err != nil {
 		return nil, err
 	}
-	// The quick compiler and collector: on few cores the broker must not take the tests' time.
-	level := "-XX:TieredStopAtLevel=1"
-	if longRun {
-		level = "-XX:TieredStopAtLevel=4"
-	}
-	vm := []string{
-		"-Xmx512m", "-XX:+UseSerialGC", level, "-Djava.awt.headless=true",
+	// The quick collector: on few cores the broker must not take the tests' time.
+	vm := append(compiling(),
+		"-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(dist, "libs", "*"),
-	}
+	)
 	out, err := exec.Command(java, append(append(vm, "kafka.tools.StorageTool"),
 		append([]string{"format", "--cluster-id=" + kafkaCluster, "--config=" + properties}, secure.formatArgs()...)...)...).CombinedOutput()
 	if err != nil {

@@ -170,7 +170,8 @@ func startNacos(options ...string) (_ *nacosServer, err error) {
 	args = append(args, "-cp", strings.Join([]string{
 		dist, filepath.Join(dist, "libs", "*"), filepath.Join(dist, "last", "*"),
 	}, string(os.PathListSeparator)), "SeckillNacos")
-	if n.process, err = startProcess(filepath.Join(dir, "log"), java, args...); err != nil {
+	name, args := offPath(java, args...)
+	if n.process, err = startProcess(filepath.Join(dir, "log"), name, args...); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	n.up = true

@@ -77,11 +77,11 @@ func startZipkin() (*zipkinServer, error) {
 	}
 	z := &zipkinServer{dir: dir, url: "http://" + loopback(port)}
 	// server.port alone would listen on every interface.
-	z.process, err = startProcess(filepath.Join(dir, "log"), java,
+	name, args := offPath(java,
 		"-Djava.io.tmpdir="+dir, "-Xms32m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true", "-jar", jars[0],
 		"--armeria.ports[0].ip=127.0.0.1", fmt.Sprintf("--armeria.ports[0].port=%d", port), "--armeria.ports[0].protocols[0]=http",
 		"--zipkin.storage.type=mem")
-	if err != nil {
+	if z.process, err = startProcess(filepath.Join(dir, "log"), name, args...); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := z.process.await(zipkinStartLimit, z.answers); err != nil {

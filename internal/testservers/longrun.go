@@ -1,0 +1,27 @@
+package testservers
+
+// longRun is set by LongRun.
+var longRun bool
+
+// LongRun has the servers that are started from now on suit measurements of minutes. Brokers compile their code as they do
+// in production, which takes a minute of load until it pays. What no purchase waits for, as that compiler, Nacos and
+// Zipkin, yields to what one does: in production it would have cores of its own.
+func LongRun() { longRun = true }
+
+// compiling is how a broker compiles its code.
+func compiling() []string {
+	if longRun {
+		// The priority is a nice value. Other threads keep theirs, or get a better one where the user may give it.
+		return []string{"-XX:TieredStopAtLevel=4", "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=15"}
+	}
+	// The quick compiler: on few cores the broker must not take the tests' time.
+	return []string{"-XX:TieredStopAtLevel=1"}
+}
+
+// offPath is the command of a server that no purchase waits for.
+func offPath(name string, args ...string) (string, []string) {
+	if longRun {
+		return "nice", append([]string{"-n", "10", name}, args...)
+	}
+	return name, args
+}
