@@ -26,6 +26,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if plan, ok := os.LookupEnv(hotUser); ok {
+		if err := beHot(plan); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	testservers.LongRun()
 	code := m.Run()
 	testservers.StopNacos()
