@@ -34,7 +34,7 @@ func GatewayDefaults(service string) Rules {
 			},
 			routePurchase: {
 				PerSecond: 50_000, Concurrency: 16_384,
-				PerUser: &Limit{Count: 20, Seconds: 1, Burst: 180}, PerSale: &Limit{Count: 50_000, Seconds: 1},
+				PerUser: &Limit{Count: 5, Seconds: 1, Burst: 195}, PerSale: &Limit{Count: 50_000, Seconds: 1},
 				PerAddress: &Limit{Count: 500, Seconds: 1, Burst: 500},
 			},
 			// Hashing a password takes some 20 ms of a CPU, and guessing one takes many tries.
