@@ -206,6 +206,7 @@ func (s *shop) runHot(p hotPlan) map[int]int64 {
 	}
 	if err != nil {
 		s.b.Errorf("the hot user: %v: %s", err, out)
+		return nil
 	}
 	phases, sum := 0, int64(0)
 	for _, there := range p.With {
