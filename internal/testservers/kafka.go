@@ -96,9 +96,7 @@ func startKafka(secure *kafkaSecurity) (_ *kafkaBroker, err error) {
 	if err := os.WriteFile(properties, k.properties(loopback(controller)), 0o600); err != nil {
 		return nil, err
 	}
-	// The quick collector: on few cores the broker must not take the tests' time.
-	vm := append(compiling(),
-		"-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true",
+	vm := append(brokerVM(), "-Djava.awt.headless=true",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(dist, "libs", "*"),
 	)

@@ -3,19 +3,24 @@ package testservers
 // longRun is set by LongRun.
 var longRun bool
 
-// LongRun has the servers that are started from now on suit measurements of minutes. Brokers compile their code as they do
-// in production, which takes a minute of load until it pays. What no purchase waits for, as that compiler, Nacos and
-// Zipkin, yields to what one does: in production it would have cores of its own.
+// LongRun has the servers that are started from now on suit measurements of minutes. Brokers compile their code and
+// collect their garbage as they do in production, which takes a minute of load until it pays. What no purchase waits for,
+// as that compiler, Nacos and Zipkin, yields to what one does: in production it would have cores of its own.
 func LongRun() { longRun = true }
 
-// compiling is how a broker compiles its code.
-func compiling() []string {
+// brokerVM is how a broker's virtual machine compiles its code and keeps its memory.
+func brokerVM() []string {
 	if longRun {
-		// The priority is a nice value. Other threads keep theirs, or get a better one where the user may give it.
-		return []string{"-XX:TieredStopAtLevel=4", "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=15"}
+		return []string{
+			// The priority is a nice value. Other threads keep theirs, or get a better one where the user may give it.
+			"-XX:TieredStopAtLevel=4", "-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=15",
+			// What Kafka's own start scripts set (kafka-server-start.sh, kafka-run-class.sh).
+			"-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35",
+			"-XX:+ExplicitGCInvokesConcurrent",
+		}
 	}
-	// The quick compiler: on few cores the broker must not take the tests' time.
-	return []string{"-XX:TieredStopAtLevel=1"}
+	// The quick compiler and collector: on few cores the broker must not take the tests' time.
+	return []string{"-XX:TieredStopAtLevel=1", "-Xmx512m", "-XX:+UseSerialGC"}
 }
 
 // offPath is the command of a server that no purchase waits for.
