@@ -131,8 +131,8 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// crowdBuys has all users but the last buy on a sale of their own, rate times a second, and beside them, in half of the phases, the last. It
-// returns how long the others' accepted purchases took, in order, and the answers to the last.
+// crowdBuys has all users but the last buy on a sale of their own, rate times a second, and beside them, in half of the
+// phases, the last. It returns how long the others' accepted purchases took, in order, and the answers to the last.
 func (s *shop) crowdBuys(tokens []string, rate float64, seed uint64) (alone, beside []time.Duration, hot map[int]int64) {
 	s.b.Helper()
 	pairs := int(span(s.b) / phase)
@@ -182,7 +182,8 @@ func (s *shop) crowdBuys(tokens []string, rate float64, seed uint64) (alone, bes
 }
 
 // hotPlan is the hot user's load: in the phases that are marked, on its own machine as it were. He is a process, so that no
-// work of his is done in the one that measures the others, and one of the kernel's idle class, which is on no core that others want.
+// work of his is done in the one that measures the others, and one of the kernel's idle class, which is on no core that
+// others want.
 type hotPlan struct {
 	Addr, Sale, Token string
 	Began             time.Time
