@@ -55,6 +55,7 @@ func TestRealKafka(t *testing.T) {
 	t.Run("PoisonAndDeadLetters", TestPoisonAndDeadLetters)
 	t.Run("FeedOutOfRange", TestFeedOutOfRange)
 	t.Run("EnsureTopics", TestEnsureTopics)
+	t.Run("CommittedBeforeTheFirstWriter", TestCommittedBeforeTheFirstWriter)
 }
 
 // runChildBroker runs until its standard input ends, so that it never outlives the test.

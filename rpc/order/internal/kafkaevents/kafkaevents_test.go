@@ -507,6 +507,14 @@ func TestEnsureTopics(t *testing.T) {
 	}
 }
 
+// TestCommittedBeforeTheFirstWriter: a survey of a new platform comes before any writer has joined its group.
+func TestCommittedBeforeTheFirstWriter(t *testing.T) {
+	committed, err := newLog(t, newConfig(t, 2)).Committed(within(t, 60*time.Second))
+	if want := (order.Offsets{0: 0, 1: 0}); err != nil || !maps.Equal(committed, want) {
+		t.Fatalf("got %v: %v, want %v", committed, err, want)
+	}
+}
+
 // TestProducedAtAmongSmallBatches: the broker cuts the answer off in the middle of a batch.
 func TestProducedAtAmongSmallBatches(t *testing.T) {
 	cfg := newConfig(t, 1)

@@ -87,6 +87,9 @@ func (l *Log) committed(ctx context.Context) (order.Offsets, error) {
 	if err != nil {
 		return nil, err
 	}
+	if errors.Is(res.Error, kafka.GroupIdNotFound) {
+		return committed, nil // no writer has joined yet; the embedded broker says so, Kafka gives -1 for each partition
+	}
 	if res.Error != nil {
 		return nil, res.Error
 	}
